@@ -1,0 +1,1 @@
+# `make demo` and `make test` are the two commands of the README.
