@@ -150,9 +150,10 @@ class Listener : public httplib::Server {
                         request.get_header_value_count("Transfer-Encoding") > 1;
     constexpr std::size_t kLongestPostTarget = 1024;  // it is matched by a recursive pattern
     bool is_post = request.method == "POST" && request.target.size() <= kLongestPostTarget;
-    if (is_post && !is_ambiguous) return HandlerResponse::Unhandled;
+    // Without a length there is no body; the library would wait for one.
+    if (is_post && !is_ambiguous && (has_length || is_chunked)) return HandlerResponse::Unhandled;
     if ((has_length || is_chunked) && connection != nullptr) connection->close_after_answer();
-    if (is_ambiguous || request.method == "POST") {
+    if (is_ambiguous || (request.method == "POST" && !is_post)) {
       response.status = is_ambiguous ? 400 : 414;
       return HandlerResponse::Handled;
     }

@@ -32,14 +32,14 @@ enum class Delivery {
 struct ServeOptions {
   std::string host = "127.0.0.1";  ///< address to listen on; any other than loopback opens it to the network
   int port = 0;                    ///< 0: any free one
-  std::optional<Secret> token;     ///< required of every client when set
+  std::optional<Secret> token = {};  ///< required of every client when set
   /// Organisations that clients may trust; `*` means all.
-  std::vector<std::string> trusted_publishers;
+  std::vector<std::string> trusted_publishers = {};
   Delivery large_files = Delivery::direct;
   Delivery small_files = Delivery::direct;
   std::size_t max_threads = 1024;  ///< one thread serves one connection; further ones wait
   /// Called after each answer, by many threads at once.
-  std::function<void(const AccessRecord&)> access_log;
+  std::function<void(const AccessRecord&)> access_log = {};
 };
 
 /// A read-only Hub: the routes that this program and the Python packages use, over HTTP.
