@@ -75,21 +75,23 @@ std::optional<Commit> Catalog::resolve(const RepoId& repo, std::string_view revi
   return std::nullopt;
 }
 
-Result<std::shared_ptr<const Tree>> Catalog::tree(const RepoId& repo, const Commit& commit) {
+std::shared_ptr<Catalog::Place> Catalog::place(const RepoId& repo, const Commit& commit) {
   constexpr std::size_t kMostTrees = 256;
+  std::scoped_lock lock(mutex_);
+  if (places_.size() >= kMostTrees && !places_.contains({repo, commit})) places_.clear();
+  auto& place = places_[{repo, commit}];
+  if (!place) place = std::make_shared<Place>();
+  return place;
+}
+
+Result<std::shared_ptr<const Tree>> Catalog::tree(const RepoId& repo, const Commit& commit) {
   auto listing = source_->listing(repo, commit);
   if (!listing) return fail(std::move(listing).error());
-  std::pair key{repo, commit};
-  {
-    std::scoped_lock lock(mutex_);
-    auto it = trees_.find(key);
-    if (it != trees_.end() && it->second->listing() == *listing) return it->second;
-  }
+  auto own = place(repo, commit);
+  std::scoped_lock lock(own->mutex);  // one thread builds, the others wait for it
+  if (own->tree && own->tree->listing() == *listing) return own->tree;
   auto tree = Tree::build(*listing);
-  if (!tree) return tree;
-  std::scoped_lock lock(mutex_);
-  if (trees_.size() >= kMostTrees) trees_.clear();
-  trees_.insert_or_assign(key, *tree);
+  if (tree) own->tree = *tree;
   return tree;
 }
 

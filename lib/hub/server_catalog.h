@@ -60,9 +60,16 @@ class Catalog {
   Result<std::shared_ptr<const Tree>> tree(const RepoId& repo, const Commit& commit);
 
  private:
+  /// Where one tree is kept; shared with the threads that use it while the table forgets it.
+  struct Place {
+    std::mutex mutex;
+    std::shared_ptr<const Tree> tree;
+  };
+  std::shared_ptr<Place> place(const RepoId& repo, const Commit& commit);
+
   std::shared_ptr<const RepositorySource> source_;
   std::mutex mutex_;
-  std::map<std::pair<RepoId, Commit>, std::shared_ptr<const Tree>> trees_;
+  std::map<std::pair<RepoId, Commit>, std::shared_ptr<Place>> places_;
 };
 
 }  // namespace kernels::hub

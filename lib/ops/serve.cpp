@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <shared_mutex>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -70,22 +71,20 @@ class CacheSource : public hub::RepositorySource {
 
   Result<std::shared_ptr<const hub::Listing>> listing(const RepoId& repo,
                                                       const Commit& commit) const override {
-    std::pair key{repo, commit};
+    auto known = known_for(repo, commit);
     {
-      std::scoped_lock lock(mutex_);
-      auto it = known_.find(key);
-      if (it != known_.end() && is_unchanged(it->second.folders)) return it->second.listing;
+      std::shared_lock lock(known->mutex);
+      if (known->listing && is_unchanged(known->folders)) return known->listing;
     }
+    // One thread walks; the many that may ask at the same moment wait for it.
+    std::unique_lock lock(known->mutex);
+    if (known->listing && is_unchanged(known->folders)) return known->listing;
     // The times come first: a change during the walk then shows at the next look.
-    auto folders = folder_times(layout_.snapshot(repo, commit));
+    known->folders = folder_times(layout_.snapshot(repo, commit));
     auto files = cache::list_snapshot_files(layout_, repo, commit);
     if (!files) return fail(std::move(files).error());
-    auto listing = std::make_shared<const hub::Listing>(std::move(*files));
-    std::scoped_lock lock(mutex_);
-    constexpr std::size_t kMostListings = 256;
-    if (known_.size() >= kMostListings) known_.clear();
-    known_.insert_or_assign(key, Known{.folders = std::move(folders), .listing = listing});
-    return listing;
+    known->listing = std::make_shared<const hub::Listing>(std::move(*files));
+    return known->listing;
   }
 
   Result<UniqueFd> open(const RepoId& repo, const Commit& commit, const FileEntry& file) const override {
@@ -104,12 +103,24 @@ class CacheSource : public hub::RepositorySource {
 
  private:
   struct Known {
+    std::shared_mutex mutex;
     FolderTimes folders;
     std::shared_ptr<const hub::Listing> listing;
   };
+
+  /// Shared with the threads that use it while the table forgets it.
+  std::shared_ptr<Known> known_for(const RepoId& repo, const Commit& commit) const {
+    constexpr std::size_t kMostListings = 256;
+    std::scoped_lock lock(mutex_);
+    if (known_.size() >= kMostListings && !known_.contains({repo, commit})) known_.clear();
+    auto& known = known_[{repo, commit}];
+    if (!known) known = std::make_shared<Known>();
+    return known;
+  }
+
   cache::Layout layout_;
   mutable std::mutex mutex_;
-  mutable std::map<std::pair<RepoId, Commit>, Known> known_;
+  mutable std::map<std::pair<RepoId, Commit>, std::shared_ptr<Known>> known_;
 };
 
 }  // namespace
