@@ -51,9 +51,9 @@ struct BodySink {
 
 struct HttpRequest {
   std::string url;
-  std::optional<ByteRange> range;
-  std::optional<BodySink> sink;          ///< none: the body is collected
-  std::uint64_t max_body = 32ULL << 20;  ///< a collected body that is longer is refused as it arrives
+  std::optional<ByteRange> range = std::nullopt;
+  std::optional<BodySink> sink = std::nullopt;  ///< none: the body is collected
+  std::uint64_t max_body = 32ULL << 20;         ///< a collected body that is longer is refused as it arrives
 };
 
 /// What a transfer ended with: any answer of the server (also 404 or 503) is a response; an Error is the way
