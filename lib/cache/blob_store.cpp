@@ -56,13 +56,18 @@ std::uint64_t ExtentSet::contiguous_end(std::uint64_t offset) const {
 }
 
 std::vector<Extent> ExtentSet::missing(std::uint64_t size) const {
+  return missing_within({.begin = 0, .end = size});
+}
+
+std::vector<Extent> ExtentSet::missing_within(Extent window) const {
   std::vector<Extent> out;
-  std::uint64_t at = 0;
-  for (const auto& piece : pieces_) {
-    if (at < piece.begin) out.push_back({.begin = at, .end = std::min(piece.begin, size)});
-    at = piece.end;
+  auto at = window.begin;
+  auto first = std::ranges::upper_bound(pieces_, window.begin, {}, &Extent::end);
+  for (auto piece = first; piece != pieces_.end() && piece->begin < window.end; ++piece) {
+    if (at < piece->begin) out.push_back({.begin = at, .end = piece->begin});
+    at = piece->end;
   }
-  if (at < size) out.push_back({.begin = at, .end = size});
+  if (at < window.end) out.push_back({.begin = at, .end = window.end});
   return out;
 }
 
@@ -493,16 +498,29 @@ Status BlobWriter::write(std::uint64_t offset, std::vector<std::byte> bytes) {
   if (offset > blob.size || bytes.size() > blob.size - offset)
     return fail(Errc::integrity,
                 "the server sends more bytes than the " + std::to_string(blob.size) + " locked");
-  if (auto written = write_at(blob.fd.get(), bytes, offset, blob.temporary.string()); !written)
-    return written;
   Extent extent{.begin = offset, .end = offset + bytes.size()};
+  auto gaps = blob.written.missing_within(extent);
+  if (gaps.size() == 1 && gaps.front() == extent) return write_new(extent, std::move(bytes));
+  // Bytes that are there may have been hashed already: replacing them would let anything pass.
+  for (const auto& gap : gaps) {
+    auto begin = bytes.begin() + static_cast<std::ptrdiff_t>(gap.begin - offset);
+    std::vector<std::byte> part(begin, begin + static_cast<std::ptrdiff_t>(gap.size()));
+    if (auto written = write_new(gap, std::move(part)); !written) return written;
+  }
+  return {};
+}
+
+Status BlobWriter::write_new(Extent extent, std::vector<std::byte> bytes) {
+  auto& blob = *state_;
+  if (auto written = write_at(blob.fd.get(), bytes, extent.begin, blob.temporary.string()); !written)
+    return written;
   blob.written.add(extent);
   // A whole small file is complete at once: nothing of it will ever be resumed.
   bool whole = bytes.size() == blob.size;
   if (!whole) {
     std::array<std::byte, kRecordSize> record{};
-    put_u64(record.data(), offset);
-    put_u64(record.data() + 8, bytes.size());
+    put_u64(record.data(), extent.begin);
+    put_u64(record.data() + 8, extent.size());
     auto at = blob.size + kHeaderSize + blob.records * kRecordSize;
     if (auto noted = write_at(blob.fd.get(), record, at, blob.temporary.string()); !noted) return noted;
     ++blob.records;

@@ -269,6 +269,7 @@ class CurlClient final : public HttpClient {
     curl_easy_getinfo(transfer.easy.get(), CURLINFO_RESPONSE_CODE, &status);
     transfer.head.status = static_cast<int>(status);
     transfer.head.url = transfer.url;
+    transfer.client->note_distance(transfer);
   }
 
   static bool has_sink(const Transfer& transfer) {
@@ -335,13 +336,16 @@ class CurlClient final : public HttpClient {
 
   void note_connection(const Transfer& transfer) {
     long made = 0;
+    curl_easy_getinfo(transfer.easy.get(), CURLINFO_NUM_CONNECTS, &made);
+    counters_.connections += static_cast<std::uint64_t>(made);
+  }
+
+  void note_distance(const Transfer& transfer) {
     curl_off_t resolved = 0;
     curl_off_t connected = 0;
-    curl_easy_getinfo(transfer.easy.get(), CURLINFO_NUM_CONNECTS, &made);
     curl_easy_getinfo(transfer.easy.get(), CURLINFO_NAMELOOKUP_TIME_T, &resolved);
     curl_easy_getinfo(transfer.easy.get(), CURLINFO_CONNECT_TIME_T, &connected);
-    counters_.connections += static_cast<std::uint64_t>(made);
-    if (made == 0 || connected <= resolved) return;
+    if (connected <= resolved) return;  // the connection was there before
     std::chrono::microseconds took(connected - resolved);
     connect_time_ = std::min(connect_time_.value_or(took), took);
   }

@@ -29,6 +29,7 @@ class ExtentSet {
   std::uint64_t contiguous_end(std::uint64_t offset) const;
   /// What is missing of [0, size).
   std::vector<Extent> missing(std::uint64_t size) const;
+  std::vector<Extent> missing_within(Extent window) const;
   std::uint64_t total() const;
 
  private:
@@ -86,8 +87,8 @@ class BlobWriter {
   std::vector<Extent> missing() const;
   /// Bytes that were there when it was opened.
   std::uint64_t resumed() const;
-  /// Takes bytes for [offset, offset + size). Waits while too much waits to be hashed.
-  /// Errors  integrity: outside the file; io.
+  /// Takes bytes for [offset, offset + size); what is there already stays as it is. Waits while too much
+  /// waits to be hashed. Errors  integrity: outside the file; io.
   Status write(std::uint64_t offset, std::vector<std::byte> bytes);
   /// Forgets everything and starts over. Only after the completion was called with Errc::integrity.
   Status restart(BlobStore::Completion completion);
@@ -95,6 +96,7 @@ class BlobWriter {
   void discard();
 
  private:
+  Status write_new(Extent extent, std::vector<std::byte> bytes);
   std::shared_ptr<State> state_;
 };
 
