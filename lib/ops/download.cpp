@@ -145,10 +145,11 @@ class Downloader {
 
   void verify(const FetchItem& item) {
     client_->expect_post();
-    store_.verify(item.repo, item.file.blob, item.file.size, [this, item](Status status) {
-      client_->post(
-          [this, item, status = std::move(status)]() mutable { verified(item, std::move(status)); });
-    });
+    store_.verify(
+        layout_.blob(item.repo, item.file.blob), item.file.blob, item.file.size, [this, item](Status status) {
+          client_->post(
+              [this, item, status = std::move(status)]() mutable { verified(item, std::move(status)); });
+        });
   }
 
   void verified(const FetchItem& item, Status status) {

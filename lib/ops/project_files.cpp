@@ -19,7 +19,7 @@ static Result<std::optional<Project>> load_one(const fs::path& file, ProjectForm
 Result<Project> load_project(const fs::path& folder) {
   std::error_code code;
   if (!fs::is_directory(folder, code))
-    return fail(Error(Errc::not_found, "there is no folder `" + folder.string() + "`")
+    return fail(Error(Errc::invalid_argument, "there is no folder `" + folder.string() + "`")
                     .with_hint("give the folder of a project"));
   auto own = load_one(folder / "kernels.toml", ProjectFormat::kernels_toml);
   if (!own) return fail(std::move(own).error());
@@ -44,6 +44,8 @@ static Result<std::optional<Lock>> load_sum(const fs::path& file, std::string_vi
   if (!text && text.error().code() == Errc::not_found) return std::nullopt;
   if (!text) return fail(std::move(text).error());
   auto sum = parse_sum(*text, "`" + file.lexically_normal().string() + "`");
+  if (!sum && sum.error().code() == Errc::corrupt)
+    return fail(std::move(sum).error().as(Errc::invalid_argument));
   if (!sum) return fail(std::move(sum).error());
   if (sum->lock_sha256 != sha256_hex(lock_text))
     return fail(
@@ -58,7 +60,7 @@ Result<std::optional<LockFiles>> load_lock_files(const fs::path& folder) {
   if (!text && text.error().code() == Errc::not_found) return std::nullopt;
   if (!text) return fail(std::move(text).error());
   auto pins = parse_lock(*text, "`" + file.lexically_normal().string() + "`");
-  if (!pins) return fail(std::move(pins).error());
+  if (!pins) return fail(std::move(pins).error().as(Errc::invalid_argument));
   auto sum = load_sum(folder / "kernels.sum", *text);
   if (!sum) return fail(std::move(sum).error());
   return LockFiles{

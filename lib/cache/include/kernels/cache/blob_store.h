@@ -65,8 +65,9 @@ class BlobStore {
   Result<std::shared_ptr<BlobWriter>> open(const RepoId& repo, const BlobId& id, std::uint64_t size,
                                            Completion completion);
 
-  /// Hashes a file that is in the cache already; `completion` tells whether it is the blob of that name.
-  void verify(const RepoId& repo, const BlobId& id, std::uint64_t size, Completion completion);
+  /// Hashes a file that is there already; `completion` tells whether it is the blob of that name and size:
+  /// done, not_found, integrity, or io.
+  void verify(std::filesystem::path path, const BlobId& id, std::uint64_t size, Completion completion);
 
  private:
   friend class BlobWriter;

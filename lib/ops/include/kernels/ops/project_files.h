@@ -25,7 +25,9 @@ struct LockFiles {
 };
 
 /// Nothing if there is no `kernels.lock`.
-/// Errors  corrupt, integrity: a damaged file, or a `kernels.sum` that belongs to another `kernels.lock`.
+/// Errors  invalid_argument: a damaged file; integrity: hostile names, or a `kernels.sum` that belongs to
+/// another
+///         `kernels.lock`.
 Result<std::optional<LockFiles>> load_lock_files(const std::filesystem::path& folder);
 
 /// Writes both files: `kernels.sum` first, which names the digest of its `kernels.lock`, so that a torn pair
