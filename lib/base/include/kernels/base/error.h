@@ -39,6 +39,12 @@ class Error {
     steps_.push_back(std::move(step));
     return std::move(*this);
   }
+  /// The same failure seen from further out, where it means something else: a file of the project that cannot
+  /// be read is the user's to mend, an answer of the Hub is not.
+  Error&& as(Errc code) && {
+    code_ = code;
+    return std::move(*this);
+  }
   /// Sets the next action, unless a better informed place below has already set one.
   Error&& with_hint(std::string hint) && {
     if (hint_.empty()) hint_ = std::move(hint);
