@@ -1,0 +1,75 @@
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+// Element types of the kernels and their conversion on the host: float32, float16, bfloat16, and float64 for
+// references. Rounding is to nearest, ties to even, as the hardware does it.
+
+namespace kernels::common {
+
+enum class ElementType : std::uint8_t { float32, float16, bfloat16, float64, unknown };
+
+constexpr std::int64_t size_of(ElementType type) {
+  switch (type) {
+    case ElementType::float64:
+      return 8;
+    case ElementType::float32:
+      return 4;
+    default:
+      return 2;
+  }
+}
+
+/// The 16 bits of an IEEE half, and of a bfloat16: distinct types, so that templates choose the conversion.
+struct Half {
+  std::uint16_t bits;
+};
+struct Bfloat16 {
+  std::uint16_t bits;
+};
+
+inline float to_float(float value) {
+  return value;
+}
+inline float to_float(Bfloat16 value) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
+}
+/// Branch-free so that loops over it vectorise: the exponent is moved by a multiplication, which also makes
+/// subnormal halves normal; infinities and NaN get the missing exponent bits.
+inline float to_float(Half value) {
+  const std::uint32_t magnitude = (value.bits & 0x7fffU) << 13;
+  const float scaled = std::bit_cast<float>(magnitude) * 0x1p112F;
+  const std::uint32_t special = magnitude >= (0x7c00U << 13) ? 0x7f800000U : 0U;
+  const std::uint32_t sign = (value.bits & 0x8000U) << 16;
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(scaled) | special | sign);
+}
+
+inline void from_float(float value, float& out) {
+  out = value;
+}
+inline void from_float(float value, Bfloat16& out) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+  const bool nan = (bits & 0x7fffffffU) > 0x7f800000U;
+  out.bits = static_cast<std::uint16_t>(nan ? (bits >> 16) | 0x40U : rounded);
+}
+/// The value is scaled so that the addition of a power of two rounds it at the bit where a half ends.
+inline void from_float(float value, Half& out) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t sign = (bits >> 16) & 0x8000U;
+  const std::uint32_t magnitude = bits & 0x7fffffffU;
+  std::uint32_t half;
+  if (magnitude >= 0x47800000U) {  // 65536 and above, infinities, NaN
+    half = magnitude > 0x7f800000U ? 0x7e00U : 0x7c00U;
+  } else if (magnitude < 0x38800000U) {  // below the smallest normal half
+    const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
+    half = std::bit_cast<std::uint32_t>(shifted) - 0x3f000000U;
+  } else {  // rounding may carry into the exponent and so reach infinity, which is right
+    const std::uint32_t odd = (magnitude >> 13) & 1U;
+    half = (magnitude - 0x38000000U + 0xfffU + odd) >> 13;
+  }
+  out.bits = static_cast<std::uint16_t>(half | sign);
+}
+
+}  // namespace kernels::common
