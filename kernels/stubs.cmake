@@ -55,3 +55,5 @@ kernels_glibc_stub(libpthread.so.0 ${base} "${pthread}")
 kernels_glibc_stub(librt.so.1 ${base} "shm_open;shm_unlink;timer_create;timer_delete;timer_settime;timer_gettime")
 get_property(KERNELS_GLIBC_STUBS GLOBAL PROPERTY KERNELS_GLIBC_STUBS)
 add_custom_target(kernels_glibc_stubs DEPENDS ${KERNELS_GLIBC_STUBS})
+# CMake would turn the path of a library that does not exist yet into -L and -l, which find the system's.
+list(TRANSFORM KERNELS_GLIBC_STUBS PREPEND "-Wl," OUTPUT_VARIABLE KERNELS_GLIBC_STUB_LINKS)
