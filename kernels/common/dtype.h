@@ -54,21 +54,20 @@ inline void from_float(float value, Bfloat16& out) {
   const bool nan = (bits & 0x7fffffffU) > 0x7f800000U;
   out.bits = static_cast<std::uint16_t>(nan ? (bits >> 16) | 0x40U : rounded);
 }
-/// The value is scaled so that the addition of a power of two rounds it at the bit where a half ends.
+/// All three cases are computed and one is selected, so that loops over it vectorise.
 inline void from_float(float value, Half& out) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t sign = (bits >> 16) & 0x8000U;
   const std::uint32_t magnitude = bits & 0x7fffffffU;
-  std::uint32_t half;
-  if (magnitude >= 0x47800000U) {  // 65536 and above, infinities, NaN
-    half = magnitude > 0x7f800000U ? 0x7e00U : 0x7c00U;
-  } else if (magnitude < 0x38800000U) {  // below the smallest normal half
-    const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
-    half = std::bit_cast<std::uint32_t>(shifted) - 0x3f000000U;
-  } else {  // rounding may carry into the exponent and so reach infinity, which is right
-    const std::uint32_t odd = (magnitude >> 13) & 1U;
-    half = (magnitude - 0x38000000U + 0xfffU + odd) >> 13;
-  }
+  // Rounding may carry into the exponent and so reach infinity, which is right.
+  const std::uint32_t odd = (magnitude >> 13) & 1U;
+  const std::uint32_t normal = (magnitude - 0x38000000U + 0xfffU + odd) >> 13;
+  // One unit in the last place of 0.5 is the smallest half: the addition rounds to a subnormal half.
+  const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
+  const std::uint32_t subnormal = std::bit_cast<std::uint32_t>(shifted) - 0x3f000000U;
+  const std::uint32_t special = magnitude > 0x7f800000U ? 0x7e00U : 0x7c00U;
+  const std::uint32_t small = magnitude < 0x38800000U ? subnormal : normal;
+  const std::uint32_t half = magnitude >= 0x47800000U ? special : small;
   out.bits = static_cast<std::uint16_t>(half | sign);
 }
 
