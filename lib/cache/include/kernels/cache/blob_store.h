@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/base/error.h"
+#include "kernels/cache/layout.h"
+#include "kernels/model/file_entry.h"
+
+namespace kernels::cache {
+
+/// The bytes [begin, end) of a file.
+struct Extent {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  std::uint64_t size() const { return end - begin; }
+  auto operator<=>(const Extent&) const = default;
+};
+
+/// Sorted, merged pieces of one file; neighbours that touch become one.
+class ExtentSet {
+ public:
+  void add(Extent extent);
+  /// The end of the piece that covers `offset`, or `offset` if none does.
+  std::uint64_t contiguous_end(std::uint64_t offset) const;
+  /// What is missing of [0, size).
+  std::vector<Extent> missing(std::uint64_t size) const;
+  std::vector<Extent> missing_within(Extent window) const;
+  std::uint64_t total() const;
+
+ private:
+  std::vector<Extent> pieces_;
+};
+
+class BlobWriter;
+
+/// Takes downloads into the cache: hashes them while they come, publishes them only when they are right.
+///
+/// A blob is written to `blobs/<hash>.<8 hex>.incomplete`. Which pieces are already there is kept behind the
+/// content in the same file, so that a later run goes on where a killed one stopped. When all bytes are there
+/// and the hash is right, that tail is cut off, the content flushed, and the file renamed: `blobs/<hash>`
+/// never holds anything else than its bytes, whatever happens to the program or the machine.
+///
+/// Threads  one thread opens and writes. Hashing runs on threads of the store, flushing and renaming on
+/// another;
+///          completions are called there and should only hand over.
+class BlobStore {
+ public:
+  /// Called once for each blob: published, or why not (integrity: the bytes are wrong; io).
+  using Completion = std::function<void(Status)>;
+
+  explicit BlobStore(Layout layout);
+  BlobStore(const BlobStore&) = delete;
+  BlobStore& operator=(const BlobStore&) = delete;
+  ~BlobStore();
+
+  const Layout& layout() const;
+
+  /// Starts a blob, or goes on with what a process that has ended left behind.
+  /// Errors  io: no space, no permission, read-only.
+  Result<std::shared_ptr<BlobWriter>> open(const RepoId& repo, const BlobId& id, std::uint64_t size,
+                                           Completion completion);
+
+  /// Hashes a file that is in the cache already; `completion` tells whether it is the blob of that name.
+  void verify(const RepoId& repo, const BlobId& id, std::uint64_t size, Completion completion);
+
+ private:
+  friend class BlobWriter;
+  struct Workers;
+  Layout layout_;
+  std::unique_ptr<Workers> workers_;
+};
+
+/// One blob under way. Destroyed before it is complete, its file stays for a later run to go on with;
+/// `discard` removes it.
+class BlobWriter {
+ public:
+  struct State;
+  explicit BlobWriter(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+  std::uint64_t size() const;
+  /// What has still to come.
+  std::vector<Extent> missing() const;
+  /// Bytes that were there when it was opened.
+  std::uint64_t resumed() const;
+  /// Takes bytes for [offset, offset + size); what is there already stays as it is. Waits while too much
+  /// waits to be hashed. Errors  integrity: outside the file; io.
+  Status write(std::uint64_t offset, std::vector<std::byte> bytes);
+  /// Forgets everything and starts over. Only after the completion was called with Errc::integrity.
+  Status restart(BlobStore::Completion completion);
+  /// Removes the unfinished file. Only when no hashing can be under way: after the completion.
+  void discard();
+
+ private:
+  Status write_new(Extent extent, std::vector<std::byte> bytes);
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace kernels::cache

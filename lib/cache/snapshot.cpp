@@ -1,0 +1,122 @@
+#include "kernels/cache/snapshot.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "kernels/base/file.h"
+
+namespace kernels::cache {
+
+namespace fs = std::filesystem;
+
+bool has_snapshot_entry(const Layout& layout, const RepoId& repo, const Commit& commit,
+                        const FileEntry& file) {
+  auto path = layout.snapshot(repo, commit) / file.path.str();
+  std::error_code code;
+  auto target = fs::read_symlink(path, code);
+  if (!code) return target == link_target(file.path, file.blob);
+  auto stamp = file_stamp(path);
+  return stamp && stamp->size == file.size;
+}
+
+static Status copy_blob(const fs::path& blob, const fs::path& to) {
+  std::error_code code;
+  fs::copy_file(blob, to, fs::copy_options::overwrite_existing, code);
+  if (code) return fail(system_error("copy to", to.string(), code.value()));
+  return {};
+}
+
+/// Puts one entry at `place`, replacing what is there without a moment in which nothing is.
+static Status place_entry(const Layout& layout, const RepoId& repo, const FileEntry& file,
+                          const fs::path& place, Links links) {
+  auto temporary = place;
+  temporary += "." + random_suffix() + ".tmp";
+  if (links == Links::symlinks) {
+    if (::symlink(link_target(file.path, file.blob).c_str(), temporary.c_str()) != 0)
+      return fail(system_error("make the link", place.string(), errno));
+  } else if (auto copied = copy_blob(layout.blob(repo, file.blob), temporary); !copied) {
+    return copied;
+  }
+  auto renamed = rename_path(temporary, place);
+  if (!renamed) ::unlink(temporary.c_str());
+  return renamed;
+}
+
+/// The order in which entries of one folder appear: what makes it importable comes last.
+static std::vector<const FileEntry*> init_last(const std::vector<const FileEntry*>& files) {
+  auto sorted = files;
+  std::ranges::stable_partition(sorted,
+                                [](const FileEntry* file) { return file->path.filename() != "__init__.py"; });
+  return sorted;
+}
+
+static Status fill_folder(const Layout& layout, const RepoId& repo, const Commit& commit,
+                          const std::vector<const FileEntry*>& files, Links links) {
+  auto snapshot = layout.snapshot(repo, commit);
+  for (const auto* file : init_last(files)) {
+    if (has_snapshot_entry(layout, repo, commit, *file)) continue;
+    auto place = snapshot / file->path.str();
+    if (auto made = make_folders(place.parent_path()); !made) return made;
+    if (auto placed = place_entry(layout, repo, *file, place, links); !placed) return placed;
+  }
+  return {};
+}
+
+/// Builds a folder beside the snapshots and renames it into place.
+static Status create_folder(const Layout& layout, const RepoId& repo, const fs::path& final_folder,
+                            const std::string& prefix, const std::vector<const FileEntry*>& files,
+                            Links links) {
+  auto building = layout.repository(repo) / ("tmp-" + random_suffix());
+  Status status;
+  for (const auto* file : files) {
+    auto place = building / file->path.str().substr(prefix.size());
+    status = make_folders(place.parent_path());
+    if (status) status = place_entry(layout, repo, *file, place, links);
+    if (!status) break;
+  }
+  if (status) status = make_folders(final_folder.parent_path());
+  if (status) status = rename_path(building, final_folder);
+  std::error_code ignored;
+  if (!status) fs::remove_all(building, ignored);
+  return status;
+}
+
+/// `build/<variant>/` for files inside a variant, the empty text for all others.
+static std::string folder_of(const RepoPath& path) {
+  if (!path.str().starts_with("build/")) return {};
+  auto slash = path.str().find('/', 6);
+  return slash == std::string::npos ? std::string() : path.str().substr(0, slash + 1);
+}
+
+Status publish_snapshot(const Layout& layout, const RepoId& repo, const Commit& commit,
+                        const std::vector<FileEntry>& files, Links links) {
+  std::map<std::string, std::vector<const FileEntry*>> folders;
+  for (const auto& file : files)
+    folders[folder_of(file.path)].push_back(&file);
+  for (const auto& [prefix, entries] : folders) {
+    auto final_folder = layout.snapshot(repo, commit) / prefix;
+    std::error_code code;
+    if (!prefix.empty() && !fs::exists(final_folder, code)) {
+      auto created =
+          create_folder(layout, repo, layout.snapshot(repo, commit) / prefix.substr(0, prefix.size() - 1),
+                        prefix, entries, links);
+      if (created) continue;
+      if (!fs::exists(final_folder, code))
+        return created;  // else another process was faster: fill what it lacks
+    }
+    if (auto filled = fill_folder(layout, repo, commit, entries, links); !filled) return filled;
+  }
+  return {};
+}
+
+Status publish_ref(const Layout& layout, const RepoId& repo, std::string_view revision,
+                   const Commit& commit) {
+  if (Commit::parse(revision) || read_ref(layout, repo, revision) == commit) return {};
+  return write_file(layout.ref(repo, revision), commit.str(), Durable::no);
+}
+
+}  // namespace kernels::cache

@@ -1,0 +1,437 @@
+// One libcurl multi handle drives everything. libcurl sees one hop at a time: this file follows redirects
+// itself, because what may follow a redirect (a token, a scheme) is a decision of ours and the same on every
+// version.
+
+#include "kernels/hub/http.h"
+
+#include <algorithm>
+#include <cctype>
+#include <deque>
+#include <mutex>
+#include <utility>
+
+#include <curl/curl.h>
+
+#include "kernels/base/log.h"
+#include "kernels/hub/url.h"
+
+namespace kernels::hub {
+
+std::optional<std::string> ResponseHead::header(const std::string& name) const {
+  auto [begin, end] = headers.equal_range(name);
+  if (begin == end) return std::nullopt;
+  for (auto it = begin; it != end; ++it)
+    if (it->second != begin->second) return std::nullopt;
+  return begin->second;
+}
+
+std::optional<std::uint64_t> ResponseHead::content_length() const {
+  auto text = header("content-length");
+  if (!text || text->empty() || text->size() > 18 ||
+      text->find_first_not_of("0123456789") != std::string::npos)
+    return std::nullopt;
+  return std::stoull(*text);
+}
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kMaxHops = 20;
+constexpr std::size_t kMaxHeaderBytes = 64 << 10;
+constexpr long kReceiveBuffer = 64 << 10;
+
+struct EasyCleanup {
+  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+};
+using EasyHandle = std::unique_ptr<CURL, EasyCleanup>;
+
+struct ListCleanup {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+
+/// libcurl wants one global initialisation per process and, before 7.84, no second thread at that moment.
+bool curl_is_ready() {
+  static const bool ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+  return ready;
+}
+
+class CurlClient;
+
+struct Transfer {
+  CurlClient* client = nullptr;
+  HttpRequest request;
+  HttpDone done;
+  std::string url;           // of the present hop
+  bool authorised = true;    // still at the Hub's own origin
+  bool passed_sink = false;  // the sink took the head: no redirect any more
+  int hops = 0;
+  EasyHandle easy;
+  std::unique_ptr<curl_slist, ListCleanup> headers;
+  ResponseHead head;
+  std::size_t header_bytes = 0;
+  std::string body;
+  std::optional<Error> failure;  // why a callback ended the transfer
+};
+
+class CurlClient final : public HttpClient {
+ public:
+  explicit CurlClient(HttpOptions options)
+      : options_(std::move(options)), multi_(curl_is_ready() ? curl_multi_init() : nullptr) {
+    if (auto origin = origin_of(options_.endpoint)) origin_ = *origin;
+    auto connections = static_cast<long>(options_.max_connections);
+    curl_multi_setopt(multi_, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections);
+    curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, connections);
+    curl_multi_setopt(multi_, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+  }
+  CurlClient(const CurlClient&) = delete;
+  CurlClient& operator=(const CurlClient&) = delete;
+  ~CurlClient() override {
+    for (auto& transfer : active_)
+      curl_multi_remove_handle(multi_, transfer->easy.get());
+    active_.clear();
+    idle_.clear();
+    curl_multi_cleanup(multi_);
+  }
+
+  void start(HttpRequest request, HttpDone done) override {
+    auto transfer = std::make_unique<Transfer>();
+    transfer->client = this;
+    transfer->url = request.url;
+    transfer->request = std::move(request);
+    transfer->done = std::move(done);
+    waiting_.push_back(std::move(transfer));
+  }
+
+  void after(std::chrono::milliseconds delay, std::function<void()> action) override {
+    timers_.emplace(Clock::now() + delay, std::move(action));
+  }
+
+  void expect_post() override { ++expected_posts_; }
+
+  void post(std::function<void()> action) override {
+    {
+      std::lock_guard guard(posts_mutex_);
+      posts_.push_back(std::move(action));
+    }
+    curl_multi_wakeup(multi_);
+  }
+
+  Status run(const std::stop_token& stop) override {
+    std::stop_callback wake(stop, [this] { curl_multi_wakeup(multi_); });
+    for (;;) {
+      if (stop.stop_requested()) return interrupted();
+      run_posts();
+      run_timers();
+      activate_waiting();
+      int running = 0;
+      curl_multi_perform(multi_, &running);
+      bool progressed = collect_finished();
+      if (is_done()) return {};
+      if (!progressed) curl_multi_poll(multi_, nullptr, 0, poll_timeout(), nullptr);
+    }
+  }
+
+  HttpCounters counters() const override { return counters_; }
+  std::optional<std::chrono::microseconds> connect_time() const override { return connect_time_; }
+
+ private:
+  bool is_done() {
+    std::lock_guard guard(posts_mutex_);
+    return active_.empty() && waiting_.empty() && timers_.empty() && posts_.empty() && expected_posts_ == 0;
+  }
+
+  Status interrupted() {
+    for (auto& transfer : active_)
+      curl_multi_remove_handle(multi_, transfer->easy.get());
+    active_.clear();
+    waiting_.clear();
+    timers_.clear();
+    return fail(Errc::interrupted, "stopped");
+  }
+
+  void run_posts() {
+    std::vector<std::function<void()>> actions;
+    {
+      std::lock_guard guard(posts_mutex_);
+      actions.swap(posts_);
+    }
+    for (auto& action : actions) {
+      if (expected_posts_ > 0) --expected_posts_;
+      action();
+    }
+  }
+
+  void run_timers() {
+    while (!timers_.empty() && timers_.begin()->first <= Clock::now()) {
+      auto action = std::move(timers_.begin()->second);
+      timers_.erase(timers_.begin());
+      action();
+    }
+  }
+
+  int poll_timeout() const {
+    if (timers_.empty()) return 1000;
+    auto left = std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first - Clock::now()).count();
+    return static_cast<int>(std::clamp<std::int64_t>(left, 0, 1000));
+  }
+
+  void activate_waiting() {
+    while (!waiting_.empty() && active_.size() < options_.max_connections) {
+      auto transfer = std::move(waiting_.front());
+      waiting_.pop_front();
+      activate(std::move(transfer));
+    }
+  }
+
+  void activate(std::unique_ptr<Transfer> transfer) {
+    if (idle_.empty()) {
+      transfer->easy.reset(curl_easy_init());
+    } else {
+      transfer->easy = std::move(idle_.back());
+      idle_.pop_back();
+    }
+    if (auto origin = origin_of(transfer->url); !origin) {
+      // Bad addresses come from the caller, not from a redirect: those are checked before they get here.
+      transfer->failure = std::move(origin).error();
+      return finish(std::move(transfer), CURLE_URL_MALFORMAT);
+    }
+    configure(*transfer);
+    ++counters_.requests;
+    log(LogLevel::debug, "GET " + display_url(transfer->url));
+    curl_multi_add_handle(multi_, transfer->easy.get());
+    active_.push_back(std::move(transfer));
+  }
+
+  void configure(Transfer& transfer) {
+    CURL* easy = transfer.easy.get();
+    curl_easy_reset(easy);
+    curl_slist* headers = nullptr;
+    headers = curl_slist_append(headers, "Accept-Encoding: identity");
+    if (transfer.authorised && !options_.token.empty() &&
+        origin_of(transfer.url).value_or(Origin{}) == origin_)
+      headers = curl_slist_append(headers, ("Authorization: Bearer " + options_.token.reveal()).c_str());
+    if (transfer.request.range) {
+      auto range = *transfer.request.range;
+      headers = curl_slist_append(
+          headers,
+          ("Range: bytes=" + std::to_string(range.first) + "-" + std::to_string(range.last)).c_str());
+    }
+    transfer.headers.reset(headers);
+    curl_easy_setopt(easy, CURLOPT_URL, transfer.url.c_str());
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, &transfer);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, options_.user_agent.c_str());
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_TRANSFER_DECODING, 1L);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, kReceiveBuffer);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, static_cast<long>(options_.connect_timeout.count()));
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1024L);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options_.stall_timeout.count()));
+    if (!options_.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, options_.ca_file.c_str());
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &CurlClient::on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &CurlClient::on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
+  }
+
+  static std::size_t on_header(char* text, std::size_t, std::size_t size, void* data) {
+    auto& transfer = *static_cast<Transfer*>(data);
+    std::string_view line(text, size);
+    transfer.header_bytes += size;
+    if (transfer.header_bytes > kMaxHeaderBytes) {
+      transfer.failure = Error(Errc::network, "the answer's headers are longer than 64 KiB");
+      return 0;
+    }
+    if (line.starts_with("HTTP/")) {  // also after a 1xx answer
+      transfer.head.headers.clear();
+      return size;
+    }
+    auto colon = line.find(':');
+    if (colon == std::string_view::npos) return size;
+    std::string name(line.substr(0, colon));
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+    auto value = line.substr(colon + 1);
+    auto begin = value.find_first_not_of(" \t\r\n");
+    auto end = value.find_last_not_of(" \t\r\n");
+    transfer.head.headers.emplace(std::move(name), begin == std::string_view::npos
+                                                       ? ""
+                                                       : std::string(value.substr(begin, end - begin + 1)));
+    return size;
+  }
+
+  /// The head is complete when the first piece of the body comes, or at the end of an answer without one.
+  static void complete_head(Transfer& transfer) {
+    long status = 0;
+    curl_easy_getinfo(transfer.easy.get(), CURLINFO_RESPONSE_CODE, &status);
+    transfer.head.status = static_cast<int>(status);
+    transfer.head.url = transfer.url;
+    transfer.client->note_distance(transfer);
+  }
+
+  static bool has_sink(const Transfer& transfer) {
+    return transfer.request.sink && (transfer.head.status == 200 || transfer.head.status == 206);
+  }
+
+  static Status begin_sink(Transfer& transfer) {
+    if (transfer.passed_sink) return {};
+    auto encoding = transfer.head.header("content-encoding").value_or("identity");
+    if (encoding != "identity")
+      return fail(Errc::network,
+                  "the server sends the file encoded as `" + encoding + "`, which was not asked for");
+    transfer.passed_sink = true;
+    return transfer.request.sink->begin(transfer.head);
+  }
+
+  static Status take_body(Transfer& transfer, std::span<const std::byte> bytes) {
+    if (has_sink(transfer)) {
+      if (auto begun = begin_sink(transfer); !begun) return begun;
+      return transfer.request.sink->data(bytes);
+    }
+    bool is_error_page = transfer.head.status >= 300;
+    std::uint64_t limit = is_error_page ? 64 << 10 : transfer.request.max_body;
+    if (transfer.body.size() + bytes.size() > limit) {
+      if (is_error_page) return {};  // enough of it was seen
+      return fail(Errc::network, "the answer is longer than " + std::to_string(limit) + " bytes");
+    }
+    transfer.body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return {};
+  }
+
+  static std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
+    auto& transfer = *static_cast<Transfer*>(user);
+    if (transfer.head.status == 0) complete_head(transfer);
+    transfer.client->counters_.body_bytes += size;
+    auto bytes = std::as_bytes(std::span<const char>(data, size));
+    if (auto taken = take_body(transfer, bytes); !taken) {
+      transfer.failure = std::move(taken).error();
+      return 0;
+    }
+    return size;
+  }
+
+  bool collect_finished() {
+    bool any = false;
+    int left = 0;
+    while (CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+      if (message->msg != CURLMSG_DONE) continue;
+      CURL* easy = message->easy_handle;
+      CURLcode code = message->data.result;
+      auto found =
+          std::ranges::find(active_, easy, [](const auto& transfer) { return transfer->easy.get(); });
+      curl_multi_remove_handle(multi_, easy);
+      if (found == active_.end()) continue;
+      auto transfer = std::move(*found);
+      *found = std::move(active_.back());
+      active_.pop_back();
+      note_connection(*transfer);
+      finish(std::move(transfer), code);
+      any = true;
+    }
+    return any;
+  }
+
+  void note_connection(const Transfer& transfer) {
+    long made = 0;
+    curl_easy_getinfo(transfer.easy.get(), CURLINFO_NUM_CONNECTS, &made);
+    counters_.connections += static_cast<std::uint64_t>(made);
+  }
+
+  void note_distance(const Transfer& transfer) {
+    curl_off_t resolved = 0;
+    curl_off_t connected = 0;
+    curl_easy_getinfo(transfer.easy.get(), CURLINFO_NAMELOOKUP_TIME_T, &resolved);
+    curl_easy_getinfo(transfer.easy.get(), CURLINFO_CONNECT_TIME_T, &connected);
+    if (connected <= resolved) return;  // the connection was there before
+    std::chrono::microseconds took(connected - resolved);
+    connect_time_ = std::min(connect_time_.value_or(took), took);
+  }
+
+  static Error transfer_error(Transfer& transfer, CURLcode code) {
+    if (transfer.failure) return std::move(*transfer.failure);
+    std::string text = curl_easy_strerror(code);
+    if (!text.empty()) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+    Error error(Errc::network,
+                code == CURLE_OPERATION_TIMEDOUT ? "no answer, or no progress, in time" : text);
+    if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
+      return std::move(error).with_hint(
+          "check the clock, and `SSL_CERT_FILE` if a proxy re-signs connections");
+    return std::move(error).with_hint(
+        "check the network, `HF_ENDPOINT` and proxy settings; with everything in "
+        "the cache, `HF_HUB_OFFLINE=1` needs no network");
+  }
+
+  void finish(std::unique_ptr<Transfer> transfer, CURLcode code) {
+    if (code == CURLE_OK && transfer->head.status == 0) complete_head(*transfer);
+    if (code == CURLE_OK && has_sink(*transfer))  // an empty body still has a head to judge
+      if (auto begun = begin_sink(*transfer); !begun) {
+        transfer->failure = std::move(begun).error();
+        code = CURLE_WRITE_ERROR;
+      }
+    bool moved = code == CURLE_OK && is_redirect(transfer->head.status);
+    if (moved && follow(transfer)) return;
+    idle_.push_back(std::move(transfer->easy));
+    auto done = std::move(transfer->done);
+    if (code != CURLE_OK || transfer->failure) {
+      auto step = "fetching " + display_url(transfer->url);
+      done(fail(transfer_error(*transfer, code).while_doing(std::move(step))));
+      return;
+    }
+    done(HttpResponse{
+        .head = std::move(transfer->head), .body = std::move(transfer->body), .hops = transfer->hops});
+  }
+
+  static bool is_redirect(int status) {
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+  }
+
+  /// Queues the next hop; false, with the failure set, if it must not be taken.
+  bool follow(std::unique_ptr<Transfer>& transfer) {
+    auto location = transfer->head.header("location");
+    if (!location || transfer->hops >= kMaxHops) {
+      transfer->failure =
+          Error(Errc::network, location ? "more than 20 redirects" : "a redirect without an address");
+      return false;
+    }
+    auto target = redirect_target(transfer->url, *location);
+    if (!target) {
+      transfer->failure = std::move(target).error();
+      return false;
+    }
+    if (origin_of(*target).value_or(Origin{}) != origin_of(transfer->url).value_or(Origin{}))
+      transfer->authorised = false;
+    idle_.push_back(std::move(transfer->easy));
+    transfer->url = std::move(*target);
+    ++transfer->hops;
+    ++counters_.redirects;
+    transfer->head = {};
+    transfer->header_bytes = 0;
+    transfer->body.clear();
+    waiting_.push_front(std::move(transfer));  // before new work: its connection is warm
+    return true;
+  }
+
+  HttpOptions options_;
+  Origin origin_;
+  CURLM* multi_;
+  std::deque<std::unique_ptr<Transfer>> waiting_;
+  std::vector<std::unique_ptr<Transfer>> active_;
+  std::vector<EasyHandle> idle_;
+  std::multimap<Clock::time_point, std::function<void()>> timers_;
+  std::mutex posts_mutex_;
+  std::vector<std::function<void()>> posts_;
+  std::size_t expected_posts_ = 0;
+  HttpCounters counters_;
+  std::optional<std::chrono::microseconds> connect_time_;
+};
+
+}  // namespace
+
+std::unique_ptr<HttpClient> make_http_client(HttpOptions options) {
+  return std::make_unique<CurlClient>(std::move(options));
+}
+
+}  // namespace kernels::hub

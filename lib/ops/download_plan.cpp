@@ -1,0 +1,88 @@
+#include <algorithm>
+#include <set>
+
+#include "kernels/base/file.h"
+#include "kernels/cache/verified.h"
+#include "kernels/ops/download.h"
+
+namespace kernels::ops {
+
+static std::vector<std::string> variant_names(const LockedKernel& kernel) {
+  std::vector<std::string> names;
+  for (const auto& variant : kernel.variants)
+    names.push_back(variant.name);
+  return names;
+}
+
+static void choose_for_targets(const std::vector<Target>& targets, KernelChoice& out) {
+  auto names = resolve::parse_variant_names(variant_names(*out.kernel));
+  std::set<std::string> chosen;
+  for (const auto& target : targets) {
+    auto decisions = resolve::decide(names.valid, target);
+    if (!decisions.empty() && decisions.front().accepted()) {
+      chosen.insert(decisions.front().variant.name());
+      continue;
+    }
+    out.decisions = std::move(decisions);
+    out.target = target.name;
+    return;
+  }
+  out.variants.assign(chosen.begin(), chosen.end());
+}
+
+static void choose_named(const std::vector<std::string>& wanted, KernelChoice& out) {
+  auto names = variant_names(*out.kernel);
+  for (const auto& name : wanted) {
+    bool known = std::ranges::find(names, name) != names.end();
+    (known ? out.variants : out.unknown).push_back(name);
+  }
+}
+
+std::vector<KernelChoice> choose_variants(const Lock& lock, const VariantChoice& choice) {
+  std::vector<KernelChoice> out;
+  for (const auto& kernel : lock.kernels) {
+    KernelChoice item;
+    item.kernel = &kernel;
+    if (choice.kind == VariantChoice::Kind::all)
+      item.variants = variant_names(kernel);
+    else if (choice.kind == VariantChoice::Kind::named)
+      choose_named(choice.names, item);
+    else
+      choose_for_targets(choice.targets, item);
+    out.push_back(std::move(item));
+  }
+  return out;
+}
+
+DownloadPlan plan_download(const cache::Layout& layout, const std::vector<KernelChoice>& choices) {
+  DownloadPlan plan;
+  std::set<std::pair<RepoId, BlobId>> seen;
+  for (const auto& choice : choices) {
+    const auto& kernel = *choice.kernel;
+    DownloadPlan::Kernel item{.kernel = &kernel, .files = {}};
+    auto record = cache::VerifiedRecord::load(layout, kernel.repo);
+    for (const auto& variant : kernel.variants) {
+      if (std::ranges::find(choice.variants, variant.name) == choice.variants.end()) continue;
+      for (const auto& file : variant.files) {
+        item.files.push_back(file);
+        if (!seen.emplace(kernel.repo, file.blob).second) continue;
+        FetchItem fetch{.repo = kernel.repo, .commit = kernel.commit, .file = file};
+        auto stamp = file_stamp(layout.blob(kernel.repo, file.blob));
+        bool present = stamp && stamp->size == file.size;
+        if (!present) {
+          plan.fetch_bytes += file.size;
+          plan.fetch.push_back(std::move(fetch));
+          continue;
+        }
+        ++plan.present_files;
+        plan.present_bytes += file.size;
+        if (!record.is_verified(layout, kernel.repo, file.blob, file.size))
+          plan.unchecked.push_back(std::move(fetch));
+      }
+    }
+    plan.kernels.push_back(std::move(item));
+  }
+  return plan;
+}
+
+}  // namespace kernels::ops

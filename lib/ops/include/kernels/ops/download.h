@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstdint>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "kernels/base/error.h"
+#include "kernels/cache/snapshot.h"
+#include "kernels/hub/http.h"
+#include "kernels/hub/settings.h"
+#include "kernels/model/event.h"
+#include "kernels/model/lock.h"
+#include "kernels/model/target.h"
+#include "kernels/resolve/variants.h"
+
+namespace kernels::ops {
+
+/// Which variants of each locked kernel to take.
+struct VariantChoice {
+  enum class Kind {
+    best_for_targets,  ///< the preferred one of each target
+    named,             ///< those in `names`
+    all,
+  };
+  Kind kind = Kind::best_for_targets;
+  std::vector<Target> targets;
+  std::vector<std::string> names;
+};
+
+/// What one kernel of the lock contributes to a download.
+struct KernelChoice {
+  const LockedKernel* kernel = nullptr;
+  std::vector<std::string> variants;         ///< chosen, sorted
+  std::vector<resolve::Decision> decisions;  ///< of the first target for which nothing fits; else empty
+  std::string target;                        ///< that target
+  std::vector<std::string> unknown;          ///< named variants that the kernel does not have
+};
+
+/// Pure: which variants of each kernel a choice means. Kernels for which nothing fits have no `variants`.
+std::vector<KernelChoice> choose_variants(const Lock& lock, const VariantChoice& choice);
+
+/// One blob to fetch, with every place where it goes.
+struct FetchItem {
+  RepoId repo;
+  Commit commit;
+  FileEntry file;
+};
+
+/// What has to be done to have some variants complete in the cache.
+struct DownloadPlan {
+  struct Kernel {
+    const LockedKernel* kernel = nullptr;
+    std::vector<FileEntry> files;  ///< of the chosen variants
+  };
+  std::vector<Kernel> kernels;
+  std::vector<FetchItem> fetch;      ///< each blob once
+  std::vector<FetchItem> unchecked;  ///< there, but not known to be verified: hashed first, fetched if wrong
+  std::uint64_t fetch_bytes = 0;
+  std::uint64_t present_files = 0;
+  std::uint64_t present_bytes = 0;
+};
+
+/// Looks at the cache; makes no request and writes nothing.
+DownloadPlan plan_download(const cache::Layout& layout, const std::vector<KernelChoice>& choices);
+
+struct DownloadOptions {
+  const hub::Settings& settings;
+  std::string user_agent;
+  std::size_t jobs = 64;  ///< connections at most
+  cache::Links links = cache::Links::symlinks;
+};
+
+struct DownloadReport {
+  std::uint64_t files_fetched = 0;
+  std::uint64_t bytes_fetched = 0;
+  std::uint64_t bytes_resumed = 0;
+  std::uint64_t files_present = 0;
+  std::uint64_t files_verified = 0;  ///< were there and had to be hashed
+  hub::HttpCounters counters;
+};
+
+/// Carries out a plan: one pool over all files of all kernels, each file hashed while it comes, published
+/// only when right; then links, then refs. Files over 8 MiB come in ranges over several connections when the
+/// server is far. With nothing to do it makes no request. Errors  network; integrity: wrong bytes, nothing of
+/// them is kept; io; interrupted: what is verified stays and
+///         the rest is gone on with next time; not_found, access_denied; offline with something missing:
+///         network.
+Result<DownloadReport> download(const cache::Layout& layout, DownloadPlan plan,
+                                const DownloadOptions& options, const EventSink& events,
+                                const std::stop_token& stop);
+
+}  // namespace kernels::ops

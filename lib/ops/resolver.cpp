@@ -1,0 +1,596 @@
+// Resolution as a set of small state machines, one per repository and requirement ("node"), that all wait for
+// answers at the same time. A node goes through: status file and refs → (redirect) → commit → listing →
+// metadata. What several nodes share (refs of a repository, trust of a publisher, a listing, a metadata file)
+// is asked for once. Nothing is decided by the order of arrival: nodes only store answers, and the lock is
+// built from them at the end.
+
+#include "kernels/ops/resolver.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "kernels/hub/api.h"
+
+namespace kernels::ops {
+
+namespace {
+
+struct NodeKey {
+  RepoId repo;
+  std::string requirement;
+  auto operator<=>(const NodeKey&) const = default;
+};
+
+struct Node {
+  Node(RepoId name, Requirement wanted)
+      : asked(name), repo(std::move(name)), requirement(std::move(wanted)) {}
+  RepoId asked;
+  RepoId repo;  // after a redirect
+  Requirement requirement;
+  bool direct = false;
+  bool trust = false;  // the project says so
+  TrustSource trust_source = TrustSource::hub;
+  std::optional<Commit> commit;
+  std::string ref;
+  bool ref_is_tag = false;
+  std::string hub_name;
+  std::vector<FileEntry> files;
+  std::map<std::string, Metadata> metadata;  // by variant
+  std::vector<NodeKey> needs;
+  const LockedKernel* kept = nullptr;  // from the earlier lock, complete
+};
+
+/// Several askers, one answer.
+template <class T>
+class Shared {
+ public:
+  /// True if the caller is the first and has to ask.
+  bool join(hub::Then<T> then) {
+    if (answer_) {
+      then(*answer_);
+      return false;
+    }
+    waiting_.push_back(std::move(then));
+    return waiting_.size() == 1;
+  }
+  void deliver(Result<T> answer) {
+    answer_ = std::move(answer);
+    for (auto& then : std::exchange(waiting_, {}))
+      then(*answer_);
+  }
+
+ private:
+  std::optional<Result<T>> answer_;
+  std::vector<hub::Then<T>> waiting_;
+};
+
+std::string variant_of(const RepoPath& path) {
+  auto rest = std::string_view(path.str()).substr(6);  // after "build/"
+  return std::string(rest.substr(0, rest.find('/')));
+}
+
+/// The files below `build/` by variant, in the order in which the listing first names each variant.
+std::vector<LockedVariant> group_variants(const std::vector<FileEntry>& files) {
+  std::vector<LockedVariant> out;
+  std::map<std::string, std::size_t> index;
+  for (const auto& file : files) {
+    if (file.path.is_bytecode() || !file.path.str().starts_with("build/")) continue;
+    auto name = variant_of(file.path);
+    auto [found, is_new] = index.emplace(name, out.size());
+    if (is_new) out.push_back({.name = name, .files = {}, .metadata = std::nullopt});
+    out[found->second].files.push_back(file);
+  }
+  for (auto& variant : out)
+    std::ranges::sort(variant.files);
+  return out;
+}
+
+std::string list_names(const std::vector<std::string>& names) {
+  std::string out;
+  for (const auto& name : names)
+    out += (out.empty() ? "" : ", ") + name;
+  return out.empty() ? "none" : out;
+}
+
+struct Chosen {
+  Commit commit;
+  std::string ref;
+  bool is_tag = false;
+};
+
+Result<Chosen> choose_version(const RepoId& repo, std::uint64_t number, const RepositoryRefs& refs) {
+  std::vector<std::uint64_t> numbers;
+  for (const auto& branch : refs.branches) {
+    auto found = version_branch_number(branch.name);
+    if (found == number) return Chosen{.commit = branch.commit, .ref = branch.name, .is_tag = false};
+    if (found) numbers.push_back(*found);
+  }
+  std::ranges::sort(numbers);
+  std::vector<std::string> names;
+  for (auto existing : numbers)
+    names.push_back(std::to_string(existing));
+  return fail(Error(Errc::not_found, "`" + repo.str() + "` has no version " + std::to_string(number))
+                  .with_hint("available versions: " + list_names(names)));
+}
+
+Result<Chosen> choose_tag(const RepoId& repo, const SpecifierSet& set, const RepositoryRefs& refs) {
+  std::vector<Pep440Version> versions;
+  std::vector<const GitRef*> tags;
+  std::vector<std::string> names;
+  for (const auto& tag : refs.tags) {
+    if (!tag.name.starts_with('v')) continue;
+    auto version = Pep440Version::parse(std::string_view(tag.name).substr(1));
+    if (!version) continue;
+    versions.push_back(std::move(*version));
+    tags.push_back(&tag);
+    names.push_back(tag.name);
+  }
+  if (auto best = set.choose(versions))
+    return Chosen{.commit = tags[*best]->commit, .ref = tags[*best]->name, .is_tag = true};
+  return fail(Error(Errc::not_found, "no tag of `" + repo.str() + "` satisfies `" + set.str() + "`")
+                  .with_hint("available tags: " + list_names(names)));
+}
+
+const RepoPath& status_path() {
+  static const RepoPath path = *RepoPath::parse("kernel-status.toml");
+  return path;
+}
+
+class Resolver {
+ public:
+  Resolver(const ResolveInputs& inputs, hub::HttpClient& client)
+      : inputs_(inputs),
+        client_(client),
+        api_(client, inputs.settings.endpoint, inputs.settings.max_retries) {}
+
+  Result<Resolution> run(const std::stop_token& stop) {
+    for (const auto& dependency : inputs_.project.dependencies)
+      add(dependency.repo, dependency.requirement, {.direct = true, .trust = dependency.trust});
+    for (const auto& layer : inputs_.project.layers)
+      add(layer.repo, layer.requirement, {.direct = true, .trust = layer.trust});
+    auto driven = client_.run(stop);
+    if (failure_) return fail(std::move(*failure_));
+    if (!driven) return fail(std::move(driven).error());
+    if (auto acyclic = refuse_cycles(); !acyclic) return fail(std::move(acyclic).error());
+    return build();
+  }
+
+ private:
+  struct Origin {
+    bool direct = false;
+    bool trust = false;
+  };
+
+  void give_up(Error error) {
+    if (!failure_) failure_ = std::move(error);
+  }
+  /// The value, or nothing after remembering the error with what was being done.
+  template <class T>
+  std::optional<T> value_of(Result<T>&& result, const Node& node) {
+    if (failure_) return std::nullopt;
+    if (result) return std::move(*result);
+    give_up(std::move(result).error().while_doing("locking `" + node.asked.str() + "` (" +
+                                                  node.requirement.display() + ")"));
+    return std::nullopt;
+  }
+
+  NodeKey add(const RepoId& repo, const Requirement& requirement, Origin origin) {
+    NodeKey key{.repo = repo, .requirement = requirement.display()};
+    auto [it, is_new] = nodes_.try_emplace(key, nullptr);
+    if (is_new) {
+      it->second = std::make_unique<Node>(repo, requirement);
+      order_.push_back(key);
+    }
+    Node& node = *it->second;
+    node.direct |= origin.direct;
+    node.trust |= origin.trust;
+    if (is_new && !keep(node)) inputs_.locked_only ? refuse_unlocked(node) : start(node);
+    return key;
+  }
+
+  void refuse_unlocked(const Node& node) {
+    give_up(Error(Errc::not_found, "`" + node.asked.str() + "` (" + node.requirement.display() +
+                                       ") is needed by a locked kernel, but is not locked itself")
+                .with_hint("run `kernels lock`"));
+  }
+
+  // --- pins of the earlier lock ---
+
+  bool trust_still_holds(const LockedKernel& kernel, const Node& node) const {
+    switch (kernel.trust) {
+      case TrustSource::hub:
+        return true;
+      case TrustSource::project:
+        return project_trusts(kernel.repo);
+      case TrustSource::dependency:
+        return node.trust;
+    }
+    return false;
+  }
+
+  bool project_trusts(const RepoId& repo) const {
+    const auto& publishers = inputs_.project.trust.publishers;
+    return std::ranges::find(publishers, repo.publisher()) != publishers.end();
+  }
+
+  bool keep(Node& node) {
+    if (inputs_.previous == nullptr || inputs_.upgrade.includes(node.asked)) return false;
+    if (!inputs_.previous->sum) return keep_pin(node);
+    for (const auto& kernel : inputs_.previous->sum->kernels) {
+      bool same =
+          kernel.asked_for.value_or(kernel.repo) == node.asked && kernel.requirement == node.requirement;
+      if (!same || !trust_still_holds(kernel, node)) continue;
+      node.kept = &kernel;
+      node.repo = kernel.repo;
+      for (const auto& variant : kernel.variants)
+        if (variant.metadata) add_needs(node, *variant.metadata);
+      return true;
+    }
+    return false;
+  }
+
+  /// Only the commit is known: everything else is asked for at that commit.
+  bool keep_pin(Node& node) {
+    for (const auto& pin : inputs_.previous->pins.pins) {
+      bool same = pin.repo == node.asked && (!pin.requirement || *pin.requirement == node.requirement);
+      if (!same) continue;
+      node.commit = pin.commit;
+      const auto* number = node.requirement.version();
+      const auto* revision = node.requirement.revision();
+      node.ref = number != nullptr     ? "v" + std::to_string(*number)
+                 : revision != nullptr ? *revision
+                                       : pin.commit.str();
+      check_trust(node);
+      list(node);
+      return true;
+    }
+    return false;
+  }
+
+  // --- asking ---
+
+  void start(Node& node) {
+    auto& status = statuses_[node.asked];
+    bool first = status.join([this, &node](Result<std::optional<Redirect>> answer) {
+      auto redirect = value_of(std::move(answer), node);
+      if (!redirect) return;
+      if (*redirect) follow(node, **redirect);
+      find_commit(node);
+      check_trust(node);
+    });
+    if (first) ask_status(node.asked);
+    // Asked at the same time, for the common case that there is no redirect.
+    prefetch(node);
+  }
+
+  void prefetch(Node& node) {
+    if (node.requirement.revision() == nullptr) with_refs(node.asked, [](const Result<RepositoryRefs>&) {});
+    if (!project_trusts(node.asked) && !node.trust)
+      with_publisher(node.asked.publisher(), [](const Result<bool>&) {});
+  }
+
+  void ask_status(const RepoId& repo) {
+    api_.file(repo, "main", status_path(), [this, repo](Result<std::string> text) {
+      auto& shared = statuses_[repo];
+      // Absent, missing and private repositories are not redirected; what is wrong shows in the next answer.
+      bool absent =
+          !text && (text.error().code() == Errc::not_found || text.error().code() == Errc::access_denied);
+      if (absent) return shared.deliver(std::optional<Redirect>());
+      if (!text) return shared.deliver(fail(std::move(text).error()));
+      auto redirect = parse_kernel_status(*text, "`kernel-status.toml` of `" + repo.str() + "`");
+      if (!redirect) return shared.deliver(fail(std::move(redirect).error()));
+      shared.deliver(std::optional<Redirect>(std::move(*redirect)));
+    });
+  }
+
+  /// A version number or specifier is looked up again at the destination; a revision becomes the one it
+  /// names.
+  void follow(Node& node, const Redirect& redirect) {
+    node.repo = redirect.destination;
+    if (node.requirement.revision() != nullptr)
+      node.requirement = Requirement::of_revision(redirect.revision);
+    warnings_.push_back("`" + node.asked.str() + "` was moved to `" + node.repo.str() +
+                        "`; the lock pins the destination");
+  }
+
+  void with_refs(const RepoId& repo, hub::Then<RepositoryRefs> then) {
+    if (refs_[repo].join(std::move(then)))
+      api_.refs(repo,
+                [this, repo](Result<RepositoryRefs> answer) { refs_[repo].deliver(std::move(answer)); });
+  }
+
+  void with_publisher(const std::string& publisher, hub::Then<bool> then) {
+    if (publishers_[publisher].join(std::move(then)))
+      api_.is_trusted_publisher(publisher, [this, publisher](Result<bool> answer) {
+        publishers_[publisher].deliver(std::move(answer));
+      });
+  }
+
+  void check_trust(Node& node) {
+    if (project_trusts(node.repo)) {
+      node.trust_source = TrustSource::project;
+      return;
+    }
+    if (node.trust) {
+      node.trust_source = TrustSource::dependency;
+      return;
+    }
+    with_publisher(node.repo.publisher(), [this, &node](Result<bool> answer) {
+      auto trusted = value_of(std::move(answer), node);
+      if (!trusted || *trusted) return;
+      give_up(Error(Errc::untrusted, "the Hub does not mark `" + node.repo.publisher() +
+                                         "`, the publisher of `" + node.repo.str() + "`, as trusted")
+                  .with_hint("kernels run with your rights; if you trust this one, write `" +
+                             hint_for_trust(node) + "`, or name the publisher below `[trust]`")
+                  .while_doing("locking `" + node.asked.str() + "`"));
+    });
+  }
+
+  static std::string hint_for_trust(const Node& node) {
+    const auto* number = node.requirement.version();
+    std::string what = number != nullptr ? "version = " + std::to_string(*number)
+                       : node.requirement.specifier() != nullptr
+                           ? "version = \"" + node.requirement.specifier()->str() + "\""
+                           : "revision = \"" + *node.requirement.revision() + "\"";
+    return "\"" + node.asked.str() + "\" = { " + what + ", trust = true }";
+  }
+
+  void find_commit(Node& node) {
+    if (const auto* revision = node.requirement.revision()) {
+      node.ref = *revision;
+      api_.revision(node.repo, *revision, [this, &node](Result<RevisionInfo> answer) {
+        auto info = value_of(std::move(answer), node);
+        if (!info) return;
+        node.commit = info->commit;
+        if (!info->id.empty() && info->id != node.repo.str()) node.hub_name = info->id;
+        list(node);
+      });
+      return;
+    }
+    with_refs(node.repo, [this, &node](Result<RepositoryRefs> answer) {
+      auto refs = value_of(std::move(answer), node);
+      if (!refs) return;
+      const auto* number = node.requirement.version();
+      auto chosen = value_of(number != nullptr ? choose_version(node.repo, *number, *refs)
+                                               : choose_tag(node.repo, *node.requirement.specifier(), *refs),
+                             node);
+      if (!chosen) return;
+      node.commit = chosen->commit;
+      node.ref = chosen->ref;
+      node.ref_is_tag = chosen->is_tag;
+      list(node);
+    });
+  }
+
+  void list(Node& node) {
+    auto& shared = listings_[{node.repo, *node.commit}];
+    bool first = shared.join([this, &node](Result<std::vector<FileEntry>> answer) {
+      auto files = value_of(std::move(answer), node);
+      if (!files) return;
+      node.files = std::move(*files);
+      if (node.files.empty())
+        return give_up(
+            Error(Errc::no_match, "`" + node.repo.str() + "` has no `build/` folder at " + node.ref)
+                .with_hint("it may hold sources only; `kernels versions " + node.repo.str() +
+                           "` lists what is built")
+                .while_doing("locking `" + node.asked.str() + "`"));
+      read_metadata(node);
+    });
+    if (first)
+      api_.build_files(node.repo, *node.commit, [&shared](Result<std::vector<FileEntry>> answer) {
+        shared.deliver(std::move(answer));
+      });
+  }
+
+  void read_metadata(Node& node) {
+    for (const auto& variant : group_variants(node.files)) {
+      auto path = "build/" + variant.name + "/metadata.json";
+      auto found =
+          std::ranges::find(variant.files, path, [](const FileEntry& file) { return file.path.str(); });
+      if (found == variant.files.end()) continue;
+      const FileEntry& file = *found;
+      auto& shared = contents_[file.blob];
+      bool first = shared.join([this, &node, name = variant.name, path](Result<std::string> answer) {
+        auto text = value_of(std::move(answer), node);
+        if (!text) return;
+        auto metadata = value_of(parse_metadata(*text, "`" + path + "` of `" + node.repo.str() + "`"), node);
+        if (!metadata) return;
+        add_needs(node, *metadata);
+        node.metadata.emplace(name, std::move(*metadata));
+      });
+      if (first) fetch_checked(node, file, shared);
+    }
+  }
+
+  /// A small file whose hash the listing gave: the same rule as for every other byte.
+  void fetch_checked(const Node& node, const FileEntry& file, Shared<std::string>& shared) {
+    api_.file(node.repo, node.commit->str(), file.path, [file, &shared](Result<std::string> text) {
+      if (!text) return shared.deliver(std::move(text));
+      auto hasher = file.blob.hasher(file.size);
+      hasher.update(*text);
+      auto hash = hasher.finish_hex();
+      if (text->size() == file.size && hash == file.blob.str()) return shared.deliver(std::move(text));
+      shared.deliver(fail(Error(Errc::integrity, "`" + file.path.str() + "` has the hash " + hash +
+                                                     ", but the listing says " + file.blob.str())
+                              .with_hint("the server or something on the way changed it")));
+    });
+  }
+
+  void add_needs(Node& node, const Metadata& metadata) {
+    for (const auto& dependency : metadata.kernel_depends) {
+      const auto* number = std::get_if<std::uint64_t>(&dependency.version);
+      auto requirement = number != nullptr
+                             ? Requirement::of_version(*number)
+                             : Requirement::of_revision(std::get<std::string>(dependency.version));
+      // The reference is to a map's value: it stays while others are added.
+      auto key = add(dependency.repo, requirement, {});
+      if (std::ranges::find(node.needs, key) == node.needs.end()) node.needs.push_back(key);
+    }
+  }
+
+  // --- the result ---
+
+  Status refuse_cycles() const {
+    std::map<NodeKey, int> state;  // 1: on the path, 2: done
+    std::vector<NodeKey> path;
+    auto visit = [&](auto&& self, const NodeKey& key) -> Status {
+      if (state[key] == 2) return {};
+      path.push_back(key);
+      if (state[key] == 1) {
+        std::string circle;
+        for (auto it = std::ranges::find(path, key); it != path.end(); ++it)
+          circle += (circle.empty() ? "`" : " -> `") + it->repo.str() + "`";
+        return fail(Errc::invalid_argument, "kernels need each other in a circle: " + circle);
+      }
+      state[key] = 1;
+      for (const auto& next : nodes_.at(key)->needs)
+        if (auto status = self(self, next); !status) return status;
+      state[key] = 2;
+      path.pop_back();
+      return {};
+    };
+    for (const auto& key : order_)
+      if (auto status = visit(visit, key); !status) return status;
+    return {};
+  }
+
+  LockedKernel to_locked(const Node& node) {
+    if (node.kept != nullptr) {
+      auto kernel = *node.kept;
+      kernel.direct = node.direct;
+      return kernel;
+    }
+    LockedKernel kernel{.repo = node.repo,
+                        .requirement = node.requirement,
+                        .commit = *node.commit,
+                        .ref = node.ref,
+                        .ref_is_tag = node.ref_is_tag,
+                        .asked_for = node.asked == node.repo ? std::nullopt : std::optional(node.asked),
+                        .hub_name = node.hub_name,
+                        .direct = node.direct,
+                        .trust = node.trust_source,
+                        .variants = group_variants(node.files)};
+    for (auto& variant : kernel.variants) {
+      auto found = node.metadata.find(variant.name);
+      std::string file = "`build/" + variant.name + "/metadata.json` of `" + node.repo.str() + "`";
+      if (found == node.metadata.end()) {
+        warnings_.push_back(file + " is missing; today's Python packages refuse to load this variant");
+        continue;
+      }
+      variant.metadata = found->second;
+      variant.metadata->digest_files.clear();  // the hashes of the listing say the same
+      if (!found->second.missing.empty())
+        warnings_.push_back(file + " lacks " + list_names(found->second.missing));
+    }
+    return kernel;
+  }
+
+  LockedLayer to_locked(const ProjectLayer& layer) const {
+    const auto& node = *nodes_.at({.repo = layer.repo, .requirement = layer.requirement.display()});
+    return {.layer = layer.layer,
+            .device = layer.device,
+            .mode = layer.mode,
+            .capabilities = layer.capabilities,
+            .repo = node.repo,
+            .commit = node.kept != nullptr ? node.kept->commit : *node.commit,
+            .kernel_layer = layer.kernel_layer};
+  }
+
+  Resolution build() {
+    Resolution out;
+    std::vector<NodeKey> indirect;
+    for (const auto& key : order_) {
+      if (nodes_.at(key)->direct)
+        out.lock.kernels.push_back(to_locked(*nodes_.at(key)));
+      else
+        indirect.push_back(key);
+    }
+    std::ranges::sort(indirect);
+    for (const auto& key : indirect)
+      out.lock.kernels.push_back(to_locked(*nodes_.at(key)));
+    for (const auto& layer : inputs_.project.layers)
+      out.lock.layers.push_back(to_locked(layer));
+    std::ranges::sort(warnings_);
+    out.warnings = std::move(warnings_);
+    out.counters = client_.counters();
+    return out;
+  }
+
+  const ResolveInputs& inputs_;
+  hub::HttpClient& client_;
+  hub::Api api_;
+  std::map<NodeKey, std::unique_ptr<Node>> nodes_;
+  std::vector<NodeKey> order_;
+  std::map<RepoId, Shared<std::optional<Redirect>>> statuses_;
+  std::map<RepoId, Shared<RepositoryRefs>> refs_;
+  std::map<std::string, Shared<bool>> publishers_;
+  std::map<std::pair<RepoId, Commit>, Shared<std::vector<FileEntry>>> listings_;
+  std::map<BlobId, Shared<std::string>> contents_;
+  std::vector<std::string> warnings_;
+  std::optional<Error> failure_;
+};
+
+Status check_variant_hashes(const Lock& lock, const LockPins& pins) {
+  for (const auto& pin : pins.pins) {
+    auto kernel =
+        std::ranges::find_if(lock.kernels, [&](const LockedKernel& k) { return k.repo == pin.repo; });
+    for (const auto& [name, hash] : pin.variant_hashes) {
+      auto variant = std::ranges::find(kernel->variants, name, &LockedVariant::name);
+      auto found =
+          variant == kernel->variants.end() ? "nothing" : variant_hash(variant->files, "build/" + name);
+      if (found != hash)
+        return fail(
+            Error(Errc::integrity, "the variant `" + name + "` of `" + pin.repo.str() + "` is locked as " +
+                                       hash + ", but the Hub lists " + found)
+                .with_hint("the bytes of a locked commit never change; find out who changed the lock or "
+                           "the listing before you lock again"));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+hub::HttpOptions http_options(const hub::Settings& settings, const std::string& user_agent) {
+  return {.endpoint = settings.endpoint,
+          .token = settings.token,
+          .user_agent = user_agent,
+          .ca_file = settings.ca_file,
+          .connect_timeout = settings.connect_timeout,
+          .stall_timeout = settings.stall_timeout,
+          .max_connections = 64};
+}
+
+Result<Resolution> resolve_project(const ResolveInputs& inputs, const std::stop_token& stop) {
+  auto client = hub::make_http_client(http_options(inputs.settings, inputs.user_agent));
+  return Resolver(inputs, *client).run(stop);
+}
+
+Result<Resolution> resolve_pins(const hub::Settings& settings, const LockFiles& files, const Project& project,
+                                const std::string& user_agent, const std::stop_token& stop) {
+  Project pinned;
+  pinned.trust = project.trust;
+  for (const auto& pin : files.pins.pins) {
+    auto named = std::ranges::find(project.dependencies, pin.repo, &ProjectDependency::repo);
+    bool trust = named != project.dependencies.end() && named->trust;
+    auto requirement = pin.requirement.value_or(Requirement::of_revision(pin.commit.str()));
+    pinned.dependencies.push_back(
+        {.repo = pin.repo, .requirement = requirement, .trust = trust, .where = {}});
+  }
+  LockFiles without_sum{.folder = files.folder, .lock_text = {}, .pins = files.pins, .sum = std::nullopt};
+  ResolveInputs inputs{.settings = settings,
+                       .project = pinned,
+                       .previous = &without_sum,
+                       .upgrade = {},
+                       .locked_only = true,
+                       .user_agent = user_agent};
+  auto resolution = resolve_project(inputs, stop);
+  if (!resolution) return resolution;
+  if (auto checked = check_variant_hashes(resolution->lock, files.pins); !checked)
+    return fail(std::move(checked).error());
+  return resolution;
+}
+
+}  // namespace kernels::ops
