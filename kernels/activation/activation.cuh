@@ -22,8 +22,9 @@ __device__ float apply(float v) {
 /// One thread, one vector of each operand: the plainest shape is also the fastest for a stream of this kind.
 /// blockIdx.x counts rows, blockIdx.y pieces of a row; both stride, so any size is covered.
 template <Activation kActivation, class T, int kWidth>
-__global__ void gated(T* __restrict__ out, const T* __restrict__ x, std::int64_t rows, std::int64_t cols,
-                      std::int64_t out_stride, std::int64_t x_stride) {
+__global__ void __launch_bounds__(256)
+    gated(T* __restrict__ out, const T* __restrict__ x, std::int64_t rows, std::int64_t cols,
+          std::int64_t out_stride, std::int64_t x_stride) {
   using Vec = common::Vector<T, kWidth>;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.y) * blockDim.x * kWidth;
   const std::int64_t first = (static_cast<std::int64_t>(blockIdx.y) * blockDim.x + threadIdx.x) * kWidth;

@@ -66,7 +66,7 @@ __device__ float squares(const float (&s)[kWidth]) {
 /// One block per row, which it keeps in registers: each thread holds `kHeld` vectors, so memory is read once.
 /// Needs cols <= kHeld * blockDim.x * kWidth.
 template <bool kFused, class T, int kWidth, int kHeld>
-__global__ void norm_held(const Typed<T> o) {
+__global__ void __launch_bounds__(1024) norm_held(const Typed<T> o) {
   __shared__ float scratch[32];
   for (std::int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
     float s[kHeld][kWidth];
@@ -91,7 +91,7 @@ __global__ void norm_held(const Typed<T> o) {
 
 /// One block per row of any length and alignment; the row is read a second time, mostly from the cache.
 template <bool kFused, class T>
-__global__ void norm_any(const Typed<T> o) {
+__global__ void __launch_bounds__(1024) norm_any(const Typed<T> o) {
   __shared__ float scratch[32];
   for (std::int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
     float sum = 0.0F;

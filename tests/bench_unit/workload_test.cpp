@@ -1,0 +1,115 @@
+#include "kernels/bench/workload.h"
+
+#include "kernels/base/file.h"
+
+#include "support/catch.h"
+#include "support/hub_tree.h"
+
+using namespace kernels;
+using namespace kernels::bench;
+
+namespace {
+
+constexpr const char* kGood = R"(
+schema = 1
+[[functions]]
+name = "f"
+reference = "f_reference"
+independent = "rows"
+arguments = [
+  {name = "out", access = "write", shape = ["rows", "2*cols"]},
+  {name = "x", access = "read-write", shape = ["rows", "cols"]},
+  {name = "eps", value = 1e-6},
+]
+[functions.tolerance]
+float16 = {relative = 1e-3, absolute = 1e-6}
+[[workloads]]
+name = "w"
+sizes = {rows = 4, cols = 8}
+dtypes = ["float16"]
+)";
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const auto at = text.find(from);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, from.size(), to);
+}
+
+}  // namespace
+
+TEST_CASE("workloads: a complete file is read", "[bench]") {
+  const auto file = parse_workloads(kGood);
+  if (!file) FAIL(describe(file.error()));
+  const FunctionSpec& f = file->functions.at(0);
+  CHECK(f.reference == "f_reference");
+  CHECK(f.independent == "rows");
+  REQUIRE(f.arguments.size() == 3);
+  CHECK(f.arguments[1].access == Access::read_write);
+  CHECK(f.arguments[2].value == 1e-6);
+  const Sizes& sizes = file->workloads.at(0).sizes;
+  CHECK(*shape_of(f.arguments[0], sizes) == std::vector<std::int64_t>{4, 16});
+  CHECK(*bytes_moved(f, sizes, DType::float16) == 2 * (4 * 16 + 2 * 4 * 8));
+  CHECK(describe(sizes) == "cols=8 rows=4");
+}
+
+TEST_CASE("workloads: the files of our own kernels are read", "[bench]") {
+  for (const auto& variant : test::built_variants()) {
+    auto text = read_file(variant.folder / "workloads.toml");
+    REQUIRE(text);
+    const auto file = parse_workloads(*text);
+    if (!file) FAIL(variant.folder << ": " << describe(file.error()));
+    CHECK(file->functions.size() >= 2);
+    CHECK(file->workloads.size() >= 3);
+  }
+}
+
+TEST_CASE("workloads: hostile and mistaken files are refused", "[bench]") {
+  struct Row {
+    const char* name;
+    const char* from;
+    const char* to;
+  };
+  const auto row = GENERATE(values<Row>({
+      {"another schema", "schema = 1", "schema = 2"},
+      {"no syntax", "schema = 1", "schema = = 1"},
+      {"negative size", "rows = 4", "rows = -4"},
+      {"huge size", "rows = 4", "rows = 9223372036854775807"},
+      {"size is text", "rows = 4", "rows = \"4\""},
+      {"huge factor", "2*cols", "99999999999999*cols"},
+      {"factor overflows", "2*cols", "1099511627776*1099511627776"},
+      {"no expression", "2*cols", "2*(cols+1)"},
+      {"no access", "access = \"write\"", "access = \"maybe\""},
+      {"nothing is written", "access = \"write\", shape = [\"rows\", \"2*cols\"]", "value = 1.0"},
+      {"tolerance lets all pass", "relative = 1e-3", "relative = 1e9"},
+      {"tolerance is NaN", "relative = 1e-3", "relative = nan"},
+      {"unknown data type", "float16 =", "float17 ="},
+      {"unknown data type of a workload", "dtypes = [\"float16\"]", "dtypes = [\"int4\"]"},
+      {"a name with a slash", "name = \"f\"", "name = \"../f\""},
+      {"no name", "name = \"w\"", "title = \"w\""},
+      {"shape without sizes", "shape = [\"rows\", \"cols\"]", "shape = []"},
+  }));
+  DYNAMIC_SECTION(row.name) {
+    auto text = replaced(kGood, row.from, row.to);
+    if (std::string(row.name) == "nothing is written") text = replaced(text, "read-write", "read");
+    const auto file = parse_workloads(text);
+    REQUIRE_FALSE(file);
+    CHECK((file.error().code() == Errc::corrupt || file.error().code() == Errc::unsupported));
+  }
+}
+
+TEST_CASE("workloads: shapes that would overflow or never end are refused when they are used", "[bench]") {
+  const auto file = parse_workloads(kGood);
+  REQUIRE(file);
+  const ArgumentSpec& out = file->functions[0].arguments[0];
+  CHECK_FALSE(shape_of(out, {{"rows", std::int64_t{1} << 40}, {"cols", std::int64_t{1} << 40}}));
+  CHECK_FALSE(shape_of(out, {{"rows", 1}}));
+  CHECK(shape_of(out, {{"rows", 0}, {"cols", std::int64_t{1} << 38}}));
+}
+
+TEST_CASE("workloads: too long a file and too many entries are refused", "[bench]") {
+  CHECK_FALSE(parse_workloads(std::string(2 << 20, '#')));
+  std::string many = kGood;
+  for (int i = 0; i < 300; ++i)
+    many += "[[probes]]\nsizes = {rows = 1, cols = 1}\n";
+  CHECK_FALSE(parse_workloads(many));
+}

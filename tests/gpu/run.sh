@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# The tests that need a CUDA device, for a machine that has neither this build nor a network.
+#
+#   tests/gpu/run.sh carry BUILD FOLDER   here: puts what is needed into FOLDER
+#   tests/gpu/run.sh run FOLDER           there: runs it; results go to $OUT, or FOLDER/results without that
+#
+# `run` needs a CUDA driver and the C++ runtime of the system, nothing else. It ends with 0 if all is right.
+set -u
+
+carry() {
+  local build=$1 folder=$2 file
+  mkdir -p "$folder/lib"
+  for file in kernels-worker tests/test_kernels tests/gpu_bench; do
+    cp "$build/$file" "$folder/" && strip "$folder/$(basename "$file")" || return 1
+  done
+  cp "$build/lib/kernels/libtvm_ffi.so" "$folder/lib/" || return 1
+  # The one library of ours that a bare system may lack; used only where it is missing.
+  cp "$(ldd "$build/kernels-worker" | awk '/libcrypto/ {print $3}')" "$folder/lib/" || return 1
+  rm -rf "$folder/hub" && cp -r "$build/hub" "$folder/hub" || return 1
+  cp "$0" "$folder/run.sh"
+  du -sh "$folder"
+}
+
+# step NAME COMMAND...: runs it, keeps its output, remembers a failure.
+failed=""
+step() {
+  local name=$1 begin=$SECONDS
+  shift
+  echo "== $name"
+  if "$@" >"$results/$name.txt" 2>&1; then
+    echo "   passed in $((SECONDS - begin)) s"
+  else
+    echo "   FAILED with status $? in $((SECONDS - begin)) s"
+    failed="$failed $name"
+  fi
+  tail -n "${lines:-3}" "$results/$name.txt" | sed 's/^/   /'
+}
+
+describe_machine() {
+  uname -a
+  ldd --version | head -1
+  nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem --format=csv 2>&1 || true
+}
+
+run() {
+  local folder
+  folder=$(cd "$1" && pwd) || return 1
+  results=${OUT:-$folder/results}
+  mkdir -p "$results"
+  chmod +x "$folder/kernels-worker" "$folder/test_kernels" "$folder/gpu_bench"
+  if ldd "$folder/kernels-worker" | grep -q 'libcrypto.*not found'; then
+    export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder/lib"
+  fi
+  export KERNELS_TEST_HUB=$folder/hub KERNELS_TEST_PROVIDER=$folder/lib/libtvm_ffi.so
+  local tools=(--worker "$folder/kernels-worker" --provider "$folder/lib/libtvm_ffi.so")
+  lines=10 step machine describe_machine
+  step conformance-cpu timeout 200 "$folder/test_kernels"
+  lines=20 step conformance-cuda timeout 300 "$folder/test_kernels" "[gpu]"
+  lines=200 step bench-cuda timeout 400 "$folder/gpu_bench" --device cuda "${tools[@]}" \
+    --budget-ms 500 --json "$results/bench-cuda.json" "$folder"/hub/*/build/*-cu[0-9]*
+  lines=40 step bench-cpu timeout 200 "$folder/gpu_bench" --device cpu "${tools[@]}" \
+    --budget-ms 200 --workload decode --json "$results/bench-cpu.json" "$folder"/hub/*/build/*-cpu-*
+  if [ -n "$failed" ]; then
+    echo "failed:$failed"
+    return 1
+  fi
+  echo "all passed"
+}
+
+case "${1:-}" in
+  carry) [ $# -eq 3 ] && carry "$2" "$3" ;;
+  run) [ $# -eq 2 ] && run "$2" ;;
+  *) sed -n '2,8p' "$0"; exit 2 ;;
+esac

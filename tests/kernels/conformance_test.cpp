@@ -1,0 +1,105 @@
+#include <array>
+#include <set>
+
+#include "kernels/base/file.h"
+#include "kernels/bench/case.h"
+#include "kernels/bench/workload.h"
+#include "kernels/runtime/cuda.h"
+
+#include "operands.h"
+#include "support/catch.h"
+#include "support/hub_tree.h"
+#include "support/seed.h"
+
+// One driver for all kernels: it learns arguments, shapes and tolerances from the workloads.toml of each
+// variant, so a new kernel needs no new test.
+
+using namespace kernels;
+
+namespace {
+
+bench::WorkloadFile workloads_of(const test::BuiltVariant& variant) {
+  auto text = read_file(variant.folder / "workloads.toml");
+  REQUIRE(text);
+  auto file = bench::parse_workloads(*text);
+  if (!file) FAIL(describe(file.error()));
+  return *file;
+}
+
+/// Shapes around every edge of the implementations, besides those that the kernel itself names.
+std::vector<bench::Sizes> shapes(const bench::WorkloadFile& file) {
+  std::vector<bench::Sizes> all = file.probes;
+  for (const std::int64_t cols : {0, 1, 2, 7, 8, 31, 127, 256, 1000, 4097, 8192, 33000})
+    for (const std::int64_t rows : {1, 4})
+      all.push_back({{"rows", rows}, {"cols", cols}});
+  return all;
+}
+
+void run_all(const test::BuiltVariant& variant) {
+  const auto file = workloads_of(variant);
+  for (const auto& function : file.functions) {
+    for (const auto& [dtype, tolerance] : function.tolerance) {
+      bench::CaseRequest request;
+      request.library = variant.library;
+      request.provider = test::provider_path();
+      request.device = variant.cuda ? runtime::DeviceKind::cuda : runtime::DeviceKind::cpu;
+      request.function = function;
+      request.dtype = dtype;
+      request.checks = shapes(file);
+      request.seed = test::seed();
+      const auto result = bench::run_case(request, {});
+      INFO(variant.folder << " " << function.name << " " << runtime::name_of(dtype) << ": " << result.reason);
+      CHECK(result.verdict == bench::Verdict::right);
+      CHECK(result.checked > 0);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("kernels: every CPU variant agrees with its float64 reference", "[kernels]") {
+  std::set<std::string> seen;
+  for (const auto& variant : test::built_variants()) {
+    if (variant.cuda) continue;
+    run_all(variant);
+    seen.insert(variant.kernel);
+  }
+  CHECK(seen == std::set<std::string>{"activation", "rmsnorm"});
+}
+
+// Hidden from a plain run by the dot, because it needs a device; tests/gpu/run.sh names the tag.
+TEST_CASE("kernels: every CUDA variant agrees with its float64 reference", "[.][gpu]") {
+  REQUIRE(runtime::Cuda::available());
+  std::size_t variants = 0;
+  for (const auto& variant : test::built_variants()) {
+    if (!variant.cuda) continue;
+    run_all(variant);
+    ++variants;
+  }
+  CHECK(variants >= 2);
+}
+
+TEST_CASE("kernels: the references agree with formulas written a second time", "[kernels]") {
+  // The yardstick itself: a few values, computed here in another way.
+  for (const auto& variant : test::built_variants()) {
+    if (variant.kernel != "activation") continue;
+    auto library = runtime::KernelLibrary::open(variant.library, test::provider_path());
+    REQUIRE(library);
+    std::array<double, 6> x = {1.0, -2.0, 0.5, 1.0, 1.0, 3.0};
+    std::array<double, 3> out{};
+    const runtime::Tensor xs(x.data(), runtime::DType::float64, runtime::Layout::dense({1, 6}),
+                             runtime::DeviceKind::cpu, 0);
+    const runtime::Tensor ys(out.data(), runtime::DType::float64, runtime::Layout::dense({1, 3}),
+                             runtime::DeviceKind::cpu, 0);
+    const std::array<runtime::Value, 2> arguments = {&ys, &xs};
+    REQUIRE(library->call("silu_and_mul_reference", arguments));
+    CHECK(out[0] == Approx(0.7310585786300049));
+    CHECK(out[1] == Approx(-0.2384058440442351));
+    CHECK(out[2] == Approx(3 * 0.3112296656009273));
+    REQUIRE(library->call("gelu_and_mul_reference", arguments));
+    CHECK(out[0] == Approx(0.8413447460685429));
+    CHECK(out[1] == Approx(-0.04550026389635842));
+    REQUIRE(library->call("gelu_tanh_and_mul_reference", arguments));
+    CHECK(out[0] == Approx(0.8411919906082768));
+  }
+}
