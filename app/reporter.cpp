@@ -82,9 +82,18 @@ void Reporter::handle(const Event& event) {
       event);
 }
 
+bool Reporter::shows_progress() const {
+  return terminal_ && (verbosity_ == Verbosity::normal || verbosity_ == Verbosity::verbose);
+}
+
+void Reporter::show_step(std::string_view text) {
+  if (!shows_progress()) return;
+  write_all(STDERR_FILENO, "\r\x1b[K" + std::string(text.substr(0, 100)));
+  progress_shown_ = true;
+}
+
 void Reporter::show(const Progress& progress) {
-  bool open = terminal_ && (verbosity_ == Verbosity::normal || verbosity_ == Verbosity::verbose);
-  if (!open) return;
+  if (!shows_progress()) return;
   auto elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
   auto speed = elapsed > 0 ? static_cast<double>(progress.bytes_done) / elapsed : 0;
   std::string line = "\r\x1b[K" + std::to_string(progress.files_done) + "/" +

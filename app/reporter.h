@@ -33,11 +33,14 @@ class Reporter {
   void warning(std::string_view text);
   void error(const Error& error);
   void handle(const Event& event);
+  /// One line about the present step of long work, replaced by the next; only on a terminal.
+  void show_step(std::string_view text);
   void clear_progress();
 
  private:
   void write_error(std::string_view text);
   std::string paint(std::string_view color, std::string_view text) const;
+  bool shows_progress() const;
   void show(const Progress& progress);
   Verbosity verbosity_;
   bool terminal_ = false;

@@ -1,0 +1,70 @@
+#include "kernels/ops/bench.h"
+
+#include "kernels/ops/query.h"
+
+namespace kernels::ops {
+
+namespace fs = std::filesystem;
+
+static Error not_ready(const CheckRow& row) {
+  std::string name = "`" + row.repo.str() + "`";
+  switch (row.verdict) {
+    case Verdict::no_variant: {
+      std::string text = "no variant of " + name + " fits " + row.target;
+      for (const auto& decision : row.decisions)
+        text += "\n  " + decision.variant.name() + ": " + decision.reason;
+      return Error(Errc::no_match, text);
+    }
+    case Verdict::damaged:
+      return Error(Errc::integrity,
+                   name + " has other bytes in the cache than were locked: " + row.damaged.front())
+          .with_hint("run `kernels download` to fetch it again");
+    case Verdict::wrong_arch:
+      return Error(Errc::no_match, name + " has no code for this GPU").with_hint("`kernels check` says more");
+    case Verdict::incomplete:
+    case Verdict::runs:
+      break;
+  }
+  return Error(Errc::not_found,
+               name + " is not complete in the cache: " + row.missing.front() + " is missing")
+      .with_hint("run `kernels download`");
+}
+
+Result<std::vector<BenchTarget>> locked_bench_targets(const cache::Layout& layout, const LockFiles& files,
+                                                      const Target& target, const std::stop_token& stop) {
+  auto report = check_lock(layout, files, {target}, Rehash::changed_files, [](const Event&) {}, stop);
+  if (!report) return fail(std::move(report).error());
+  std::vector<BenchTarget> out;
+  for (const auto& row : report->rows) {
+    if (row.verdict != Verdict::runs) return fail(not_ready(row));
+    out.push_back({.kernel = row.repo.str(),
+                   .commit = row.commit.str(),
+                   .variant = row.variant,
+                   .folder = layout.snapshot(row.repo, row.commit) / "build" / row.variant});
+  }
+  return out;
+}
+
+Result<BenchTarget> local_bench_target(const fs::path& folder, const Target& target) {
+  std::error_code code;
+  if (fs::exists(folder / "metadata.json", code)) {
+    auto whole = fs::absolute(folder, code).lexically_normal();
+    if (!whole.has_filename()) whole = whole.parent_path();
+    return BenchTarget{
+        .kernel = folder.string(), .commit = {}, .variant = whole.filename().string(), .folder = folder};
+  }
+  auto variants = list_local_variants(folder, target);
+  if (!variants) return fail(std::move(variants).error());
+  const auto& decisions = variants->revisions.front().decisions;
+  if (decisions.empty() || !decisions.front().accepted()) {
+    std::string text = "no variant in `" + folder.string() + "` fits " + target.display();
+    for (const auto& decision : decisions)
+      text += "\n  " + decision.variant.name() + ": " + decision.reason;
+    return fail(Errc::no_match, text);
+  }
+  auto name = decisions.front().variant.name();
+  auto build = fs::is_directory(folder / "build", code) ? folder / "build" : folder;
+  return BenchTarget{.kernel = folder.string(), .commit = {}, .variant = name, .folder = build / name};
+}
+
+}  // namespace kernels::ops
