@@ -1,1 +1,45 @@
-# `make demo` and `make test` are the two commands of the README.
+# The two commands of the README are `make demo` and `make test`; both install what is missing first.
+
+PRESET  ?= release
+BUILD   := build/$(PRESET)
+JOBS    ?= $(shell nproc)
+export CCACHE_DIR ?= $(HOME)/.cache/ccache
+
+.PHONY: build test demo bench-cli packages generated format tidy fuzz clean
+
+build: packages
+	@cmake --preset $(PRESET) -Wno-dev > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@cmake --build --preset $(PRESET) -j $(JOBS)
+
+packages:
+	@.ci/install-packages
+	@mkdir -p build
+
+demo: build
+	@tests/demo/run.sh $(BUILD)
+
+test: build
+	@tests/run-all.sh
+
+bench-cli: build
+	@tests/bench/run.sh $(BUILD)
+
+# What is checked in and made from the command tree; a test compares.
+generated: build
+	@$(BUILD)/kernels generate man > man/kernels.1
+	@$(BUILD)/kernels generate bash > completions/kernels.bash
+	@$(BUILD)/kernels generate zsh > completions/_kernels
+	@$(BUILD)/kernels generate fish > completions/kernels.fish
+
+format:
+	@tests/budget/format.sh --fix
+
+tidy: build
+	@tests/budget/tidy.sh $(BUILD)
+
+fuzz: packages
+	@cmake --preset fuzz -Wno-dev && cmake --build --preset fuzz -j $(JOBS) --target fuzzers
+	@tests/fuzz/run.sh build/fuzz
+
+clean:
+	@rm -rf build

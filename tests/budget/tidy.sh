@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# clang-tidy over all our sources that the given build compiles. A file whose preprocessed text, flags and rules were
+# clean before is not checked again: the stamp is kept in the build folder.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+build=${1:-build/release}
+stamps=$build/tidy-stamps
+mkdir -p "$stamps"
+mapfile -t files < <(git ls-files --cached --others --exclude-standard | grep -E '^(lib|app)/.*\.cpp$')
+rules=$(sha256sum .clang-tidy | cut -c1-16)
+
+check_one() {
+  local file=$1 key
+  key=$(cat "$file" $(git ls-files 'lib/**/*.h' 'app/*.h') | sha256sum | cut -c1-32)-$rules
+  local stamp=$stamps/$(echo "$file" | tr / _)-$key
+  [ -e "$stamp" ] && return 0
+  if clang-tidy-19 --quiet -p "$build" "$file" 2> "$stamp.log" > "$stamp.out"; then
+    rm -f "$stamp.log" "$stamp.out"
+    touch "$stamp"
+  else
+    cat "$stamp.out"
+    grep -v -E 'warnings generated|^$' "$stamp.log" || true
+    rm -f "$stamp.log" "$stamp.out"
+    return 1
+  fi
+}
+export -f check_one
+export build stamps rules
+printf '%s\n' "${files[@]}" | xargs -P "$(nproc)" -I{} bash -c 'check_one {}'
