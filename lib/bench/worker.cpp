@@ -12,9 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "frame.h"
+#include "kernels/base/log.h"
 
-extern char** environ;
+#include "frame.h"
 
 namespace kernels::bench {
 namespace {
@@ -242,14 +242,15 @@ CaseResult too_slow(const CaseRequest& request, const WorkerOptions& options, co
 }  // namespace
 
 Result<CaseResult> run_in_worker(const CaseRequest& request, const WorkerOptions& options,
-                                 const StepSink& on_step, std::stop_token stop) {
+                                 const StepSink& on_step, const std::stop_token& stop) {
   const auto deadline = Clock::now() + options.time_limit;
   auto worker = start(options);
   if (!worker) return std::unexpected(std::move(worker).error().while_doing("running a case"));
   Heard heard;
   // A worker that dies at once closes the pipe; how it died is told below, so a failed write says nothing
   // more.
-  (void)write_frame(worker->request.get(), encode(request));
+  if (auto sent = write_frame(worker->request.get(), encode(request)); !sent)
+    log(LogLevel::debug, describe(sent.error()));
   worker->request.reset();
   const End end = follow(*worker, deadline, stop, heard, on_step);
   if (end == End::stopped) return fail(Errc::interrupted, "stopped");

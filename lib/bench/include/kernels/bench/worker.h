@@ -33,6 +33,6 @@ struct WorkerOptions {
 /// neither here nor when this process dies. Errors  io: the program cannot be started; interrupted: `stop`
 /// was requested.
 Result<CaseResult> run_in_worker(const CaseRequest& request, const WorkerOptions& options,
-                                 const StepSink& on_step, std::stop_token stop);
+                                 const StepSink& on_step, const std::stop_token& stop);
 
 }  // namespace kernels::bench
