@@ -69,8 +69,8 @@ double Random::value() {
 }
 
 void* device_pointer(std::uint64_t address) {
-  return reinterpret_cast<void*>(
-      address);  // NOLINT(performance-no-int-to-ptr): the driver has addresses, DLPack pointers
+  // The driver counts addresses, DLPack wants pointers.
+  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr)
 }
 
 void Buffer::Free::operator()(std::byte* memory) const {
