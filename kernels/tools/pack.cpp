@@ -106,8 +106,14 @@ Result<Files> read_python(const fs::path& folder) {
 std::string content_id(const Files& files, const std::string& variant) {
   kernels::Hasher hasher(kernels::HashAlgorithm::sha256);
   hasher.update(variant);
-  for (const auto& [path, content] : files)
-    hasher.update(path + '\0' + std::to_string(content.size()) + '\0' + content);
+  for (const auto& [path, content] : files) {
+    std::string head = path;
+    head += '\0';
+    head += std::to_string(content.size());
+    head += '\0';
+    hasher.update(head);
+    hasher.update(content);
+  }
   return hasher.finish_hex().substr(0, 7);
 }
 

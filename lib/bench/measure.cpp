@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "kernels/base/log.h"
+
 namespace kernels::bench {
 namespace {
 
@@ -95,7 +97,7 @@ Status refused(const runtime::CallResult& result) {
 
 using Sets = std::vector<std::vector<Operand>>;
 
-Result<Sets> make_sets(const CheckContext& context, std::vector<Operand> first, std::uint64_t count) {
+Result<Sets> make_sets(const CheckContext& context, const std::vector<Operand>& first, std::uint64_t count) {
   Sets sets;
   for (std::uint64_t i = 0; i < count; ++i) {
     std::vector<Operand> set;
@@ -161,7 +163,7 @@ Result<Timing> measure_cpu(const CheckContext& context, const MeasureOptions& op
   const std::uint64_t cache = cpu_cache_bytes();
   // A quarter each for the operands and for the copy.
   const Rotation plan = rotation(set_bytes(*first), cache, *usable / 2, 4096);
-  auto sets = make_sets(context, std::move(*first), plan.sets);
+  auto sets = make_sets(context, *first, plan.sets);
   if (!sets) return std::unexpected(std::move(sets).error());
   std::vector<std::vector<runtime::Value>> values;
   for (const auto& set : *sets)
@@ -224,7 +226,7 @@ Status place_set(const CheckContext& context, const std::vector<Operand>& first,
     }
     if (auto done = context.options.cuda->write(address, operand.before); !done) return done;
     sets.tensors.push_back(std::make_unique<runtime::Tensor>(
-        reinterpret_cast<void*>(address + kGuardBytes), context.options.dtype, operand.layout,
+        device_pointer(address + kGuardBytes), context.options.dtype, operand.layout,
         runtime::DeviceKind::cuda, context.options.device_index));
     values.emplace_back(static_cast<const runtime::Tensor*>(sets.tensors.back().get()));
     address += (operand.before.size() + kAlignment - 1) / kAlignment * kAlignment;
@@ -301,7 +303,8 @@ Result<Replay> make_replay(const CheckContext& context, const DeviceSets& sets, 
     return replay;
   }
   // The first call after a failed recording may report that failure once more.
-  (void)context.library->call(context.function->name, sets.values.front());
+  if (auto again = context.library->call(context.function->name, sets.values.front()); !again)
+    log(LogLevel::debug, "after a failed recording: " + again.error().message);
   if (auto done = cuda.synchronize(); !done) return std::unexpected(std::move(done).error());
   return replay;
 }

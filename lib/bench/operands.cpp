@@ -68,6 +68,11 @@ double Random::value() {
   return (static_cast<double>(sum) - 131070.0) / 32768.0;
 }
 
+void* device_pointer(std::uint64_t address) {
+  // The driver counts addresses, DLPack wants pointers.
+  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr)
+}
+
 void Buffer::Free::operator()(std::byte* memory) const {
   std::free(memory);
 }
@@ -90,7 +95,7 @@ Result<Buffer> Buffer::make(const runtime::Cuda* cuda, std::uint64_t bytes) {
 }
 
 std::byte* Buffer::address() const {
-  return cuda_ == nullptr ? host_.get() : reinterpret_cast<std::byte*>(device_.address());
+  return cuda_ == nullptr ? host_.get() : static_cast<std::byte*>(device_pointer(device_.address()));
 }
 
 Status Buffer::write(std::span<const std::byte> from, std::uint64_t offset) const {
@@ -149,6 +154,7 @@ std::uint64_t set_bytes(const std::vector<Operand>& operands) {
 
 std::vector<runtime::Value> values_of(const std::vector<Operand>& operands) {
   std::vector<runtime::Value> values;
+  values.reserve(operands.size());
   for (const Operand& operand : operands)
     values.push_back(operand.value());
   return values;

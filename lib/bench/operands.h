@@ -26,6 +26,9 @@ class Random {
   std::uint64_t state_;
 };
 
+/// A device address in the form that tensors have.
+void* device_pointer(std::uint64_t address);
+
 /// Memory on the CPU or on a CUDA device behind one interface.
 class Buffer {
  public:

@@ -9,12 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "frame.h"
-
-extern char** environ;
 
 namespace kernels::bench {
 namespace {
@@ -75,7 +74,6 @@ class WorkerProcess {
 
 struct Running {
   WorkerProcess process;
-  UniqueFd request;
   UniqueFd answer;
   UniqueFd output;
 };
@@ -106,19 +104,30 @@ Status lift(UniqueFd& fd) {
   return {};
 }
 
-Result<Running> start(const WorkerOptions& options) {
-  auto request = make_pipe();
+/// The request as an open file in memory: unlike a pipe it neither blocks nor kills the writer when the
+/// worker is gone before it has read.
+Result<UniqueFd> request_file(const CaseRequest& request) {
+  UniqueFd file(memfd_create("request", MFD_CLOEXEC));
+  if (!file) return fail(system_error("make", "a file in memory", errno));
+  if (auto written = write_frame(file.get(), encode(request)); !written)
+    return std::unexpected(std::move(written).error());
+  if (lseek(file.get(), 0, SEEK_SET) != 0) return fail(system_error("rewind", "a file in memory", errno));
+  return file;
+}
+
+Result<Running> start(const CaseRequest& request, const WorkerOptions& options) {
+  auto asked = request_file(request);
+  if (!asked) return std::unexpected(std::move(asked).error());
   auto answer = make_pipe();
   auto output = make_pipe();
-  if (!request || !answer || !output)
-    return std::unexpected(!request ? request.error() : !answer ? answer.error() : output.error());
-  for (UniqueFd* fd : {&request->read, &answer->write, &output->write})
+  if (!answer || !output) return std::unexpected(!answer ? answer.error() : output.error());
+  for (UniqueFd* fd : {&*asked, &answer->write, &output->write})
     if (auto lifted = lift(*fd); !lifted) return std::unexpected(std::move(lifted).error());
   SpawnSetup setup;
   posix_spawn_file_actions_addopen(&setup.actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&setup.actions, output->write.get(), 1);
   posix_spawn_file_actions_adddup2(&setup.actions, output->write.get(), 2);
-  posix_spawn_file_actions_adddup2(&setup.actions, request->read.get(), 3);
+  posix_spawn_file_actions_adddup2(&setup.actions, asked->get(), 3);
   posix_spawn_file_actions_adddup2(&setup.actions, answer->write.get(), 4);
   posix_spawnattr_setflags(&setup.attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
   posix_spawnattr_setpgroup(&setup.attributes, 0);
@@ -132,8 +141,7 @@ Result<Running> start(const WorkerOptions& options) {
   const int code =
       posix_spawn(&pid, program.c_str(), &setup.actions, &setup.attributes, arguments.data(), environ);
   if (code != 0) return fail(system_error("start", program, code));
-  return Running{WorkerProcess(pid), std::move(request->write), std::move(answer->read),
-                 std::move(output->read)};
+  return Running{WorkerProcess(pid), std::move(answer->read), std::move(output->read)};
 }
 
 /// What has been heard of the worker so far.
@@ -242,15 +250,11 @@ CaseResult too_slow(const CaseRequest& request, const WorkerOptions& options, co
 }  // namespace
 
 Result<CaseResult> run_in_worker(const CaseRequest& request, const WorkerOptions& options,
-                                 const StepSink& on_step, std::stop_token stop) {
+                                 const StepSink& on_step, const std::stop_token& stop) {
   const auto deadline = Clock::now() + options.time_limit;
-  auto worker = start(options);
+  auto worker = start(request, options);
   if (!worker) return std::unexpected(std::move(worker).error().while_doing("running a case"));
   Heard heard;
-  // A worker that dies at once closes the pipe; how it died is told below, so a failed write says nothing
-  // more.
-  (void)write_frame(worker->request.get(), encode(request));
-  worker->request.reset();
   const End end = follow(*worker, deadline, stop, heard, on_step);
   if (end == End::stopped) return fail(Errc::interrupted, "stopped");
   if (heard.result) return std::move(*heard.result);

@@ -35,7 +35,8 @@ int worker_main(pid_t parent) {
   CaseResult result;
   if (request) {
     result = run_case(*request, [](const CaseStep& step) {
-      (void)write_frame(kAnswer, nlohmann::json{{"step", step.text}}.dump());
+      // A parent that is gone has killed this process already, or will at once.
+      if (auto sent = write_frame(kAnswer, nlohmann::json{{"step", step.text}}.dump()); !sent) _exit(1);
     });
   } else {
     result.reason = describe(request.error());

@@ -48,7 +48,7 @@ Result<SizeProduct> parse_product(std::string_view text) {
       if (number < 0 || number > kMaxElements ||
           __builtin_mul_overflow(product.factor, number, &product.factor))
         return corrupt("a size is too large");
-    } else if (is_name(factor) && !(factor.front() >= '0' && factor.front() <= '9')) {
+    } else if (is_name(factor) && (factor.front() < '0' || factor.front() > '9')) {
       product.names.emplace_back(factor);
     } else {
       return corrupt("expected a size such as `2*cols`, got `" + std::string(text) + "`");
@@ -94,9 +94,9 @@ Result<std::map<DType, Tolerance>> parse_tolerance(const toml::table* table) {
       return corrupt("expected a data type, got `" + std::string(key.str()) + "`");
     const Tolerance tolerance{(*entry)["relative"].value_or(-1.0), (*entry)["absolute"].value_or(-1.0)};
     // A tolerance that lets everything pass is no test.
-    if (!(tolerance.relative >= 0 && tolerance.relative <= 0.25 && tolerance.absolute >= 0 &&
-          tolerance.absolute <= 1))
-      return corrupt("a tolerance needs `relative` in [0, 0.25] and `absolute` in [0, 1]");
+    const bool sensible = tolerance.relative >= 0 && tolerance.relative <= 0.25 && tolerance.absolute >= 0 &&
+                          tolerance.absolute <= 1;
+    if (!sensible) return corrupt("a tolerance needs `relative` in [0, 0.25] and `absolute` in [0, 1]");
     result[*type] = tolerance;
   }
   return result;

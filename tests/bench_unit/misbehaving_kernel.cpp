@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <stdexcept>
-#include <vector>
 
 #include <unistd.h>
 
@@ -87,9 +87,7 @@ void into_input(const Tensor* out, const Tensor* x) {
 void throws(const Tensor*, const Tensor*) {
   throw std::runtime_error("thrown through a C interface");
 }
-void greedy(const Tensor*, const Tensor*) {
-  std::vector<char>(std::size_t{1} << 62).front() = 1;
-}
+void greedy(const Tensor*, const Tensor*) { throw std::bad_alloc(); }
 
 }  // namespace
 

@@ -130,15 +130,17 @@ void delete_space(void* body) {
 
 void* allocate(std::size_t size, std::size_t alignment, std::int32_t, void*) {
   const std::size_t align = alignment < 16 ? 16 : alignment;
-  const std::size_t head = align < 16 ? 16 : align;
-  if (size > SIZE_MAX - 2 * head) return nullptr;
-  void* base = std::malloc(size + 2 * head);
+  if (size > SIZE_MAX - 2 * align) return nullptr;
+  auto* base = static_cast<char*>(std::malloc(size + 2 * align));
   if (base == nullptr) return nullptr;
-  auto body = (reinterpret_cast<std::uintptr_t>(base) + head + align - 1) / align * align;
-  auto** words = reinterpret_cast<void**>(body);
+  // The first aligned place with room for two pointers before it: where the block begins, and how it is
+  // released.
+  const std::size_t past = reinterpret_cast<std::uintptr_t>(base) % align;
+  void* body = base + align + (align - past) % align;
+  auto** words = static_cast<void**>(body);
   words[-2] = base;
   words[-1] = reinterpret_cast<void*>(&delete_space);
-  return words;
+  return body;
 }
 
 struct CustomAllocator {

@@ -12,7 +12,7 @@
 
 // The process boundary around other people's machine code.
 //
-//   parent → worker   one frame: a CaseRequest                       (descriptor 3 of the worker)
+//   parent → worker   one frame: a CaseRequest     (descriptor 3 of the worker, a file in memory)
 //   worker → parent   frames: {"step": text}*, then {"result": …}    (descriptor 4)
 //   frame             length, 4 bytes, little-endian; then that many bytes of JSON, at most 16 MiB
 //   standard output and error of the worker go to the parent, which keeps the end for the reason of a crash.
@@ -33,6 +33,6 @@ struct WorkerOptions {
 /// neither here nor when this process dies. Errors  io: the program cannot be started; interrupted: `stop`
 /// was requested.
 Result<CaseResult> run_in_worker(const CaseRequest& request, const WorkerOptions& options,
-                                 const StepSink& on_step, std::stop_token stop);
+                                 const StepSink& on_step, const std::stop_token& stop);
 
 }  // namespace kernels::bench
