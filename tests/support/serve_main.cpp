@@ -1,5 +1,6 @@
-// `import PATH --repo-id R [--version N] --cache DIR` and `serve DIR [options]` without the command line
-// program: the smallest peer for tests that drive other programs. `serve` ends when its standard input does.
+// The commands of `kernels` that tests of other programs need, straight on the library: `import`, `serve`,
+// `lock`, `download`, `check`, with the same arguments. `serve` ends when its standard input does.
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -7,6 +8,10 @@
 #include <unistd.h>
 
 #include "kernels/cache/import.h"
+#include "kernels/machine/detect.h"
+#include "kernels/ops/check.h"
+#include "kernels/ops/download.h"
+#include "kernels/ops/lock.h"
 #include "kernels/ops/serve.h"
 
 using namespace kernels;
@@ -21,9 +26,7 @@ std::string option(const std::vector<std::string>& args, const std::string& name
 }
 
 bool has(const std::vector<std::string>& args, const std::string& name) {
-  for (const auto& arg : args)
-    if (arg == name) return true;
-  return false;
+  return std::ranges::find(args, name) != args.end();
 }
 
 int complain(const Error& error) {
@@ -31,16 +34,68 @@ int complain(const Error& error) {
   return 1;
 }
 
-int run_import(const std::vector<std::string>& args) {
+int run_import(const std::vector<std::string>& args, const hub::Settings& settings) {
   auto repo = RepoId::parse(option(args, "--repo-id", ""));
   if (!repo) return complain(repo.error());
   cache::ImportRequest request{.folder = args[1], .repo = *repo, .durable = Durable::no};
   auto version = option(args, "--version", "");
   if (!version.empty()) request.version = std::stoull(version);
-  auto report = cache::import_folder(cache::Layout(option(args, "--cache", "")), request);
+  auto report = cache::import_folder(cache::Layout(settings.cache), request);
   if (!report) return complain(report.error());
   std::printf("%s\n", report->commit.str().c_str());
   return 0;
+}
+
+int run_lock(const std::vector<std::string>& args, const hub::Settings& settings) {
+  ops::LockRequest request{.settings = settings,
+                           .folder = args[1],
+                           .upgrade = {},
+                           .form = {},
+                           .target_names = {},
+                           .user_agent = "kernels-test"};
+  auto form = option(args, "--lock-format", "");
+  if (!form.empty()) request.form = form == "v1" ? LockForm::v1 : LockForm::v2;
+  auto report = ops::lock_project(request, {});
+  return report ? 0 : complain(report.error());
+}
+
+/// The lock with all its files, also when Python wrote it and only the pins are on disk.
+Result<Lock> full_lock(const ops::LockFiles& files, const hub::Settings& settings) {
+  if (files.sum) return *files.sum;
+  auto project = ops::load_project(files.folder);
+  if (!project) return fail(std::move(project).error());
+  auto resolution = ops::resolve_pins(settings, files, *project, "kernels-test", {});
+  if (!resolution) return fail(std::move(resolution).error());
+  return std::move(resolution->lock);
+}
+
+int run_download(const std::vector<std::string>& args, const hub::Settings& settings) {
+  auto files = ops::load_lock_files(args[1]);
+  if (!files) return complain(files.error());
+  if (!*files) return complain(Error(Errc::not_found, "there is no kernels.lock"));
+  auto lock = full_lock(**files, settings);
+  if (!lock) return complain(lock.error());
+  ops::VariantChoice choice{.targets = {machine::detect(hub::process_environment()).target}, .names = {}};
+  if (has(args, "--all-variants")) choice.kind = ops::VariantChoice::Kind::all;
+  cache::Layout layout(settings.cache);
+  auto plan = ops::plan_download(layout, ops::choose_variants(*lock, choice));
+  auto report = ops::download(layout, std::move(plan), {.settings = settings, .user_agent = "kernels-test"},
+                              [](const Event&) {}, {});
+  return report ? 0 : complain(report.error());
+}
+
+int run_check(const std::vector<std::string>& args, const hub::Settings& settings) {
+  auto files = ops::load_lock_files(args[1]);
+  if (!files) return complain(files.error());
+  if (!*files) return complain(Error(Errc::not_found, "there is no kernels.lock"));
+  auto target = machine::detect(hub::process_environment()).target;
+  auto report = ops::check_lock(cache::Layout(settings.cache), **files, {target}, ops::Rehash::all_files,
+                                [](const Event&) {}, {});
+  if (!report) return complain(report.error());
+  for (const auto& row : report->rows)
+    std::printf("%s %s %s\n", row.repo.str().c_str(), row.variant.c_str(),
+                ops::to_string(row.verdict).c_str());
+  return report->good() ? 0 : 1;
 }
 
 int run_serve(const std::vector<std::string>& args) {
@@ -70,8 +125,13 @@ int run_serve(const std::vector<std::string>& args) {
 
 int main(int argc, char* argv[]) {
   std::vector<std::string> args(argv + 1, argv + argc);
-  if (args.size() >= 2 && args[0] == "import") return run_import(args);
+  auto settings = hub::read_settings(hub::process_environment());
+  if (!settings) return complain(settings.error());
+  if (args.size() >= 2 && args[0] == "import") return run_import(args, *settings);
   if (args.size() >= 2 && args[0] == "serve") return run_serve(args);
-  std::fprintf(stderr, "usage: import PATH --repo-id R --cache DIR | serve DIR [--port N]\n");
+  if (args.size() >= 2 && args[0] == "lock") return run_lock(args, *settings);
+  if (args.size() >= 2 && args[0] == "download") return run_download(args, *settings);
+  if (args.size() >= 2 && args[0] == "check") return run_check(args, *settings);
+  std::fprintf(stderr, "usage: import PATH --repo-id R | serve CACHE | lock|download|check DIR\n");
   return 2;
 }
