@@ -1,0 +1,135 @@
+#include <chrono>
+
+#include "kernels/ops/download.h"
+#include "kernels/ops/project_files.h"
+#include "kernels/ops/resolver.h"
+
+#include "commands.h"
+#include "targets.h"
+#include "view_download.h"
+
+namespace kernels::app {
+
+namespace {
+
+struct DownloadOptions {
+  std::string folder = ".";
+  TargetFlags targets;
+  std::vector<std::string> variants;
+  bool all_variants = false;
+  bool dry_run = false;
+  bool json = false;
+  std::size_t jobs = 64;
+};
+
+/// The lock with its files; from the Hub where only `kernels.lock` exists.
+Result<Lock> complete_lock(const ops::LockFiles& files, const Project& project, const hub::Settings& settings,
+                           App& app) {
+  if (files.sum) return *files.sum;
+  app.out().warning(
+      "there is no `kernels.sum`: the listings are asked from the Hub; `kernels lock` writes one");
+  if (settings.offline)
+    return kernels::fail(
+        Error(Errc::network, "offline, but without `kernels.sum` the Hub must be asked for listings")
+            .with_hint("run `kernels lock` while online"));
+  auto resolution = ops::resolve_pins(settings, files, project, app.user_agent(), app.stop_token());
+  if (!resolution) return kernels::fail(std::move(resolution).error());
+  for (const auto& warning : resolution->warnings)
+    app.out().warning(warning);
+  return std::move(resolution->lock);
+}
+
+Result<ops::VariantChoice> to_choice(const DownloadOptions& options, const Project& project, App& app) {
+  using Kind = ops::VariantChoice::Kind;
+  if (options.all_variants) return ops::VariantChoice{.kind = Kind::all, .targets = {}, .names = {}};
+  if (!options.variants.empty())
+    return ops::VariantChoice{.kind = Kind::named, .targets = {}, .names = options.variants};
+  auto targets = select_targets(options.targets, &project, app);
+  if (!targets) return kernels::fail(std::move(targets).error());
+  return ops::VariantChoice{.kind = Kind::best_for_targets, .targets = std::move(*targets), .names = {}};
+}
+
+/// Kernels for which the choice found nothing; false if there are any.
+bool show_gaps(const std::vector<ops::KernelChoice>& choices, App& app) {
+  bool good = true;
+  for (const auto& choice : choices) {
+    if (!choice.variants.empty() && choice.unknown.empty()) continue;
+    app.out().error(no_variant_error(choice));
+    good = false;
+  }
+  return good;
+}
+
+ExitCode transfer(const DownloadOptions& options, const hub::Settings& settings,
+                  const std::vector<ops::KernelChoice>& choices, App& app) {
+  auto begin = std::chrono::steady_clock::now();
+  cache::Layout layout(settings.cache);
+  auto plan = ops::plan_download(layout, choices);
+  if (options.dry_run) {
+    app.out().result(options.json ? plan_json(plan) : plan_text(plan));
+    return ExitCode::ok;
+  }
+  ops::DownloadOptions how{.settings = settings,
+                           .user_agent = app.user_agent(),
+                           .jobs = options.jobs,
+                           .links = settings.use_symlinks ? cache::Links::symlinks : cache::Links::copies};
+  auto copy = plan;
+  auto report = ops::download(layout, std::move(copy), how, app.events(), app.stop_token());
+  if (!report) return app.fail(report.error());
+  auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+  app.out().result(options.json ? download_json(plan, *report) : download_text(plan, *report, took));
+  return ExitCode::ok;
+}
+
+ExitCode run_download(const DownloadOptions& options, App& app) {
+  auto settings = app.settings();
+  if (!settings) return app.fail(settings.error());
+  auto files = ops::load_lock_files(options.folder);
+  if (!files) return app.fail(files.error());
+  if (!*files)
+    return app.fail(Error(Errc::invalid_argument, "there is no `kernels.lock` in `" + options.folder + "`")
+                        .with_hint("run `kernels lock " + options.folder + "` first"));
+  // A lock can be downloaded where its project file is not, as in an image build.
+  auto project = ops::load_project(options.folder).value_or(Project{});
+  auto lock = complete_lock(**files, project, *settings, app);
+  if (!lock) return app.fail(lock.error());
+  auto choice = to_choice(options, project, app);
+  if (!choice) return app.fail(choice.error());
+  auto choices = ops::choose_variants(*lock, *choice);
+  if (!show_gaps(choices, app)) return ExitCode::no;
+  return transfer(options, *settings, choices, app);
+}
+
+}  // namespace
+
+Command add_download(CLI::App& root) {
+  auto options = std::make_shared<DownloadOptions>();
+  auto* command = new_command(root, "download", "Fetch what the lock names into the cache",
+                              "  kernels download\n"
+                              "  kernels download --target prod\n"
+                              "  kernels download --all-variants --jobs 16\n");
+  command->add_option("project_dir", options->folder, "Folder of the project")
+      ->type_name("DIR")
+      ->capture_default_str();
+  auto* all = command->add_flag("--all-variants", options->all_variants, "Every variant of every kernel");
+  auto* named =
+      command->add_option("--variant", options->variants, "Variants by name")->type_name("V")->excludes(all);
+  command
+      ->add_option("--target", options->targets.names,
+                   "The variants for this target: a name in the project file, or key=value,…")
+      ->type_name("NAME")
+      ->excludes(all)
+      ->excludes(named);
+  command->add_flag("--all-targets", options->targets.all, "The variants for all targets of the project file")
+      ->excludes(all)
+      ->excludes(named);
+  command->add_flag("--dry-run", options->dry_run, "Fetch nothing; say what would be fetched");
+  command->add_option("--jobs", options->jobs, "Connections at most")
+      ->type_name("N")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "Print the result as JSON");
+  return {command, [options](App& app) { return run_download(*options, app); }};
+}
+
+}  // namespace kernels::app

@@ -1,0 +1,119 @@
+#include <charconv>
+
+#include "kernels/ops/query.h"
+
+#include "commands.h"
+#include "targets.h"
+#include "view_kernel.h"
+
+namespace kernels::app {
+
+namespace {
+
+struct VariantOptions {
+  std::string kernel;
+  std::optional<std::string> version;
+  std::optional<std::string> revision;
+  std::optional<std::string> target;
+  bool all_versions = false;
+  bool only_compatible = false;
+  bool json = false;
+};
+
+Result<ops::RevisionChoice> to_choice(const VariantOptions& options) {
+  using Kind = ops::RevisionChoice::Kind;
+  ops::RevisionChoice choice;
+  if (options.all_versions) choice.kind = Kind::all_versions;
+  if (options.revision) {
+    auto revision = parse_revision(*options.revision);
+    if (!revision) return fail(std::move(revision).error());
+    return ops::RevisionChoice{.kind = Kind::revision, .version = 0, .revision = *revision};
+  }
+  if (!options.version || *options.version == "latest") return choice;
+  choice.kind = Kind::version;
+  const auto& text = *options.version;
+  auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), choice.version);
+  if (code != std::errc() || end != text.data() + text.size())
+    return fail(Error(Errc::invalid_argument, "`" + text + "` is not a version")
+                    .with_hint("write a number or `latest`"));
+  return choice;
+}
+
+Result<ops::RepositoryVariants> ask(const VariantOptions& options, const Target& target,
+                                    const hub::Settings& settings, App& app) {
+  std::error_code code;
+  if (std::filesystem::is_directory(options.kernel, code)) {
+    if (options.version || options.revision || options.all_versions)
+      return fail(Error(Errc::invalid_argument, "a folder has no versions or revisions")
+                      .with_hint("leave out `--version`, `--revision` and `--all-versions`"));
+    return ops::list_local_variants(options.kernel, target);
+  }
+  auto repo = RepoId::parse(options.kernel);
+  if (!repo) return fail(std::move(repo).error());
+  auto choice = to_choice(options);
+  if (!choice) return fail(std::move(choice).error());
+  return ops::list_variants({.settings = settings, .user_agent = app.user_agent()}, *repo, *choice, target,
+                            app.stop_token());
+}
+
+ExitCode run_variants(const VariantOptions& options, App& app) {
+  auto settings = app.settings();
+  if (!settings) return app.fail(settings.error());
+  TargetFlags flags;
+  if (options.target) flags.names = {*options.target};
+  auto targets = select_targets(flags, nullptr, app);
+  if (!targets) return app.fail(targets.error());
+  auto variants = ask(options, targets->front(), *settings, app);
+  if (!variants) return app.fail(variants.error());
+  auto shown = options.only_compatible ? Shown::compatible : Shown::all;
+  app.out().result(options.json ? variants_json(*variants, targets->front(), shown)
+                                : variants_text(*variants, targets->front(), shown));
+  bool any = false;
+  for (const auto& revision : variants->revisions)
+    any |= !revision.decisions.empty() && revision.decisions.front().accepted();
+  return any ? ExitCode::ok : ExitCode::no;
+}
+
+}  // namespace
+
+Command add_variants(CLI::App& root) {
+  auto options = std::make_shared<VariantOptions>();
+  auto* command =
+      new_command(root, "variants", "Which build variants exist, and which of them fit",
+                  "  kernels variants kernels-community/activation\n"
+                  "  kernels variants acme/attention --version 2 --target os=linux,torch=2.11,cuda=13.0\n"
+                  "  kernels variants ./activation --json\n");
+  command->add_option("kernel", options->kernel, "A repository, or a folder with `build/`")
+      ->required()
+      ->type_name("REPO|PATH");
+  auto* version = command->add_option("--version", options->version, "Version N, or `latest` (default)")
+                      ->type_name("N|latest");
+  auto* revision = command->add_option("--revision", options->revision, "A branch, tag or commit")
+                       ->type_name("R")
+                       ->excludes(version);
+  command->add_flag("--all-versions", options->all_versions, "All versions")
+      ->excludes(version)
+      ->excludes(revision);
+  command->add_option("--target", options->target, "For this machine instead: key=value,…")
+      ->type_name("TARGET");
+  command->add_flag("--only-compatible", options->only_compatible, "Leave out variants that do not fit");
+  command->add_flag("--json", options->json, "Print the result as JSON");
+  return {command, [options](App& app) { return run_variants(*options, app); }};
+}
+
+Command add_versions(CLI::App& root) {
+  auto options = std::make_shared<VariantOptions>();
+  options->all_versions = true;
+  auto* command = new_command(root, "versions", "Which versions exist, with their variants",
+                              "  kernels versions kernels-community/activation\n");
+  command->add_option("repo_id", options->kernel, "The repository")->required()->type_name("REPO");
+  command->add_option("--target", options->target, "For this machine instead: key=value,…")
+      ->type_name("TARGET");
+  command->add_flag("--json", options->json, "Print the result as JSON");
+  return {command, [options](App& app) {
+            auto status = run_variants(*options, app);
+            return status == ExitCode::no ? ExitCode::ok : status;  // a list is a list, whatever fits
+          }};
+}
+
+}  // namespace kernels::app

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kernels::app {
+
+/// `34.5 MiB`, `812 B`.
+std::string human_bytes(std::uint64_t bytes);
+/// `0.12 s`, `3 min 5 s`.
+std::string human_duration(std::chrono::milliseconds time);
+/// `1 file`, `2 files`.
+std::string counted(std::uint64_t number, std::string_view noun);
+
+/// Columns padded to the widest cell, two blanks between them, no trailing blanks. The first row is the
+/// header.
+std::string table(const std::vector<std::vector<std::string>>& rows);
+
+/// Cells that a terminal needs for UTF-8 text in which every character is one column wide.
+std::size_t display_width(std::string_view text);
+
+}  // namespace kernels::app

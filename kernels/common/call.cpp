@@ -1,0 +1,247 @@
+#include "common/call.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+
+namespace kernels::common {
+namespace {
+
+/// Text in a fixed buffer; what does not fit is cut off.
+class Text {
+ public:
+  [[gnu::format(printf, 2, 3)]] void add(const char* format, ...) {
+    va_list list;
+    va_start(list, format);
+    const int written = std::vsnprintf(buffer_ + size_, sizeof(buffer_) - size_, format, list);
+    va_end(list);
+    if (written <= 0) return;
+    size_ += static_cast<std::size_t>(written);
+    if (size_ >= sizeof(buffer_)) size_ = sizeof(buffer_) - 1;
+  }
+  const char* c_str() const { return buffer_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  char buffer_[2048] = {};
+  std::size_t size_ = 0;
+};
+
+ElementType element_type(tvm_ffi::DataType type) {
+  if (type.lanes != 1) return ElementType::unknown;
+  if (type.code == tvm_ffi::kBfloat && type.bits == 16) return ElementType::bfloat16;
+  if (type.code != tvm_ffi::kFloatingPoint) return ElementType::unknown;
+  switch (type.bits) {
+    case 16:
+      return ElementType::float16;
+    case 32:
+      return ElementType::float32;
+    case 64:
+      return ElementType::float64;
+    default:
+      return ElementType::unknown;
+  }
+}
+
+bool contains(std::span<const ElementType> allowed, ElementType type) {
+  for (const ElementType one : allowed)
+    if (one == type) return true;
+  return false;
+}
+
+constexpr std::int32_t kMaxDimensions = 64;
+
+/// The number of elements, or -1 when a size is negative or the product leaves 63 bits of bytes.
+std::int64_t element_count(const tvm_ffi::Tensor& tensor) {
+  std::int64_t count = 1;
+  bool overflow = false;
+  bool empty = false;
+  for (std::int32_t i = 0; i < tensor.ndim; ++i) {
+    if (tensor.shape[i] < 0) return -1;
+    empty = empty || tensor.shape[i] == 0;
+    overflow = overflow || __builtin_mul_overflow(count, tensor.shape[i], &count);
+  }
+  if (empty) return 0;
+  return overflow || count > INT64_MAX / 16 ? -1 : count;
+}
+
+/// Collapses the dimensions before the last into rows. False when their strides do not follow one another.
+bool collapse(const tvm_ffi::Tensor& tensor, Rows& out) {
+  out.cols = tensor.shape[tensor.ndim - 1];
+  out.rows = 1;
+  out.row_stride = out.cols;
+  std::int64_t next_stride = 0;  // what the next outer dimension must have; 0 = no dimension of size > 1 yet
+  for (std::int32_t i = tensor.ndim - 2; i >= 0; --i) {
+    const std::int64_t size = tensor.shape[i];
+    if (size != 1) {
+      const std::int64_t stride =
+          tensor.strides == nullptr ? (next_stride == 0 ? out.cols : next_stride) : tensor.strides[i];
+      if (next_stride == 0)
+        out.row_stride = stride;
+      else if (stride != next_stride)
+        return false;
+      if (__builtin_mul_overflow(stride, size, &next_stride)) return false;
+    }
+    out.rows *= size;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool Call::bad(const char* kind, int index, const char* text) const {
+  Text message;
+  message.add("%s: `%s` %s", signature_.name, signature_.arguments[static_cast<std::size_t>(index)].name,
+              text);
+  TVMFFIErrorSetRaisedFromCStr(kind, message.c_str());
+  return false;
+}
+
+bool Call::bad_value(int index, const char* text, std::int64_t got, std::int64_t expected) const {
+  Text message;
+  message.add("%s, expected %lld, got %lld", text, static_cast<long long>(expected),
+              static_cast<long long>(got));
+  return bad("ValueError", index, message.c_str());
+}
+
+bool Call::arity() const {
+  if (count_ == static_cast<std::int32_t>(signature_.arguments.size())) return true;
+  Text message;
+  message.add("Mismatched number of arguments when calling: `%s(", signature_.name);
+  int index = 0;
+  for (const Argument& argument : signature_.arguments) {
+    message.add("%s%d: %s", index == 0 ? "" : ", ", index, argument.type);
+    ++index;
+  }
+  message.add(") -> None`. Expected %d but got %d arguments", index, count_);
+  TVMFFIErrorSetRaisedFromCStr("TypeError", message.c_str());
+  return false;
+}
+
+bool Call::tensor(int index, const tvm_ffi::Tensor*& out) const {
+  const tvm_ffi::Any& value = args_[index];
+  if (value.type_index == tvm_ffi::kTensorPointer) {
+    out = static_cast<const tvm_ffi::Tensor*>(value.as_pointer);
+  } else if (value.type_index == tvm_ffi::kTensor) {
+    out = reinterpret_cast<const tvm_ffi::Tensor*>(static_cast<const char*>(value.as_pointer) +
+                                                   sizeof(tvm_ffi::Object));
+  } else {
+    return bad("TypeError", index, "must be a tensor");
+  }
+  if (out == nullptr) return bad("TypeError", index, "is a null tensor");
+  return true;
+}
+
+bool Call::rows(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed,
+                Rows& out) const {
+  const tvm_ffi::Tensor* tensor = nullptr;
+  if (!this->tensor(index, tensor)) return false;
+  out.tensor = tensor;
+  out.type = element_type(tensor->dtype);
+  if (!contains(allowed, out.type))
+    return bad("TypeError", index, "has a data type that this function does not take");
+  if (tensor->device.type != device)
+    return bad_value(index, "is on another kind of device", tensor->device.type, device);
+  if (tensor->ndim < 1 || tensor->ndim > kMaxDimensions || tensor->shape == nullptr)
+    return bad("ValueError", index, "must have at least one dimension");
+  const std::int64_t count = element_count(*tensor);
+  if (count < 0)
+    return bad("ValueError", index, "has a negative size, or more elements than can be addressed");
+  const std::int64_t last = tensor->ndim - 1;
+  if (count > 0 && tensor->strides != nullptr && tensor->shape[last] > 1 && tensor->strides[last] != 1)
+    return bad_value(index, "must be contiguous in its last dimension: stride", tensor->strides[last], 1);
+  if (count == 0) {
+    out.cols = tensor->shape[last];
+    out.rows = 0;
+    out.row_stride = out.cols;
+    return true;
+  }
+  if (!collapse(*tensor, out))
+    return bad("ValueError", index, "has leading dimensions whose strides do not collapse into rows");
+  if (out.rows > 1 && out.row_stride < out.cols)
+    return bad_value(index, "has rows that overlap: row stride below the number of columns", out.row_stride,
+                     out.cols);
+  if (tensor->data == nullptr) return bad("ValueError", index, "has no data");
+  out.data = static_cast<char*>(tensor->data) + tensor->byte_offset;
+  const auto size = static_cast<std::uintptr_t>(size_of(out.type));
+  if (reinterpret_cast<std::uintptr_t>(out.data) % size != 0)
+    return bad("ValueError", index, "is not aligned to its element size");
+  return true;
+}
+
+bool Call::vector(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed,
+                  Rows& out) const {
+  if (!rows(index, device, allowed, out)) return false;
+  if (out.tensor->ndim != 1) return bad_value(index, "must have one dimension", out.tensor->ndim, 1);
+  return true;
+}
+
+bool Call::number(int index, double& out) const {
+  const tvm_ffi::Any& value = args_[index];
+  if (value.type_index == tvm_ffi::kFloat) {
+    out = value.as_float;
+    return true;
+  }
+  if (value.type_index == tvm_ffi::kInt) {
+    out = static_cast<double>(value.as_int);
+    return true;
+  }
+  return bad("TypeError", index, "must be a number");
+}
+
+bool Call::alike(const Rows& a, int index, const Rows& b) const {
+  if (a.type != b.type) return bad("TypeError", index, "must have the data type of the other tensors");
+  if (a.tensor->device.id != b.tensor->device.id)
+    return bad_value(index, "must be on the device of the other tensors", b.tensor->device.id,
+                     a.tensor->device.id);
+  return true;
+}
+
+bool Call::same_leading(const Rows& a, int index, const Rows& b) const {
+  if (a.tensor->ndim != b.tensor->ndim)
+    return bad_value(index, "must have as many dimensions as the other tensors", b.tensor->ndim,
+                     a.tensor->ndim);
+  for (std::int32_t i = 0; i + 1 < a.tensor->ndim; ++i)
+    if (a.tensor->shape[i] != b.tensor->shape[i])
+      return bad_value(index, "must have the leading sizes of the other tensors", b.tensor->shape[i],
+                       a.tensor->shape[i]);
+  return true;
+}
+
+int Call::launch_failed(const char* text) const {
+  Text message;
+  message.add("%s: %s", signature_.name, text);
+  TVMFFIErrorSetRaisedFromCStr("RuntimeError", message.c_str());
+  return -1;
+}
+
+int done(tvm_ffi::Any* result) {
+  std::memset(static_cast<void*>(result), 0, sizeof(*result));
+  return 0;
+}
+
+int metadata(const Signature& signature, tvm_ffi::Any* result) {
+  Text text;
+  // The schema is JSON inside a JSON string, as tvm-ffi's own macro writes it; its first entry is the result.
+  text.add(R"({"type_schema":"{\"type\":\"ffi.Function\",\"args\":[{\"type\":\"None\"})");
+  for (const Argument& argument : signature.arguments)
+    text.add(R"(,{\"type\":\"%s\"})", argument.type);
+  text.add(R"(]}","arg_names":[)");
+  const char* separator = "";
+  for (const Argument& argument : signature.arguments) {
+    text.add("%s\"%s\"", separator, argument.name);
+    separator = ",";
+  }
+  text.add(R"(],"mutates":[)");
+  separator = "";
+  for (const Argument& argument : signature.arguments) {
+    if (argument.access == Argument::Access::read) continue;
+    text.add("%s\"%s\"", separator, argument.name);
+    separator = ",";
+  }
+  text.add("]}");
+  const tvm_ffi::ByteArray bytes{text.c_str(), text.size()};
+  return TVMFFIStringFromByteArray(&bytes, result);
+}
+
+}  // namespace kernels::common

@@ -1,0 +1,179 @@
+#include "kernels/bench/bench.h"
+
+#include <algorithm>
+#include <system_error>
+
+#include "kernels/base/file.h"
+#include "kernels/bench/worker.h"
+
+namespace kernels::bench {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The one shared library directly in a variant folder.
+Result<fs::path> find_library(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code code;
+  for (const auto& entry : fs::directory_iterator(folder, code))
+    if (entry.path().extension() == ".so") found.push_back(entry.path());
+  if (code) return fail(system_error("list", folder.string(), code.value()));
+  if (found.empty()) return fail(Errc::not_found, "no library in `" + folder.string() + "`");
+  if (found.size() > 1) return fail(Errc::corrupt, "more than one library in `" + folder.string() + "`");
+  return found.front();
+}
+
+/// One function with one data type, and the workloads to time it on.
+struct Job {
+  const FunctionSpec* function;
+  DType dtype;
+  Tolerance tolerance;
+  std::vector<const Workload*> workloads;
+};
+
+bool wanted(const Workload& workload, const FunctionSpec& function, DType dtype,
+            const BenchOptions& options) {
+  const bool listed = workload.functions.empty() || std::ranges::count(workload.functions, function.name) > 0;
+  return listed && std::ranges::count(workload.dtypes, dtype) > 0 &&
+         workload.name.find(options.workload) != std::string::npos;
+}
+
+std::vector<Job> make_jobs(const WorkloadFile& file, const BenchOptions& options) {
+  std::vector<Job> jobs;
+  for (const FunctionSpec& function : file.functions) {
+    if (!options.function.empty() && function.name != options.function) continue;
+    for (const auto& [dtype, tolerance] : function.tolerance) {
+      if (options.dtype && *options.dtype != dtype) continue;
+      Job job{&function, dtype, tolerance, {}};
+      for (const Workload& workload : file.workloads)
+        if (wanted(workload, function, dtype, options)) job.workloads.push_back(&workload);
+      // Without a filter for workloads every data type is checked, even one that no workload times.
+      if (options.workload.empty() || !job.workloads.empty()) jobs.push_back(std::move(job));
+    }
+  }
+  return jobs;
+}
+
+class Runner {
+ public:
+  Runner(const BenchOptions& options, const ProgressSink& progress, std::stop_token stop,
+         const fs::path& library)
+      : options_(options), progress_(progress), stop_(std::move(stop)) {
+    base_.library = fs::absolute(library).string();
+    base_.provider = fs::absolute(options.provider).string();
+    base_.device = options.device;
+    base_.device_index = options.device_index;
+    base_.seed = options.seed;
+    base_.budget_seconds = std::chrono::duration<double>(options.budget).count();
+    state_.total = 0;
+  }
+
+  void plan(const std::vector<Job>& jobs) {
+    for (const Job& job : jobs)
+      state_.total += 1 + job.workloads.size();
+  }
+
+  Status run(const Job& job, const std::vector<Sizes>& probes, std::vector<BenchRow>& rows) {
+    CaseRequest request = base_;
+    request.function = *job.function;
+    request.dtype = job.dtype;
+    request.checks = probes;
+    auto probed = run_row({job.function->name, "probes", job.dtype, {}, job.tolerance, {}}, request);
+    if (!probed) return std::unexpected(std::move(probed).error());
+    const CaseResult verdict = probed->result;
+    rows.push_back(std::move(*probed));
+    request.checks.clear();
+    for (const Workload* workload : job.workloads) {
+      BenchRow row{job.function->name, workload->name, job.dtype, workload->sizes, job.tolerance, {}};
+      if (verdict.verdict != Verdict::right) {
+        row.result = verdict;
+        row.result.reason = "not run, because the probes are not right: " + verdict.reason;
+        rows.push_back(std::move(row));
+        ++state_.done;
+        continue;
+      }
+      set_shape(request, workload->sizes);
+      auto done = run_row(std::move(row), request);
+      if (!done) return std::unexpected(std::move(done).error());
+      rows.push_back(std::move(*done));
+    }
+    return {};
+  }
+
+ private:
+  void set_shape(CaseRequest& request, const Sizes& sizes) const {
+    request.checks.clear();
+    request.timed.reset();
+    if (options_.mode == Mode::validate_only)
+      request.checks = {sizes};
+    else
+      request.timed = sizes;
+  }
+
+  Result<BenchRow> run_row(BenchRow row, const CaseRequest& request) {
+    const std::string title =
+        row.function + " " + std::string(runtime::name_of(row.dtype)) + " " + row.workload;
+    const auto report = [&](const std::string& what) {
+      state_.what = title + ": " + what;
+      if (progress_) progress_(state_);
+    };
+    report("starting");
+    auto result = run_in_worker(
+        request, {options_.worker, options_.time_limit}, [&](const CaseStep& step) { report(step.text); },
+        stop_);
+    if (!result) return std::unexpected(std::move(result).error().while_doing("measuring " + title));
+    row.result = std::move(*result);
+    ++state_.done;
+    return row;
+  }
+
+  const BenchOptions& options_;
+  const ProgressSink& progress_;
+  std::stop_token stop_;
+  CaseRequest base_;
+  BenchProgress state_;
+};
+
+}  // namespace
+
+bool BenchReport::all_right() const {
+  return std::ranges::all_of(rows, [](const BenchRow& row) { return row.result.verdict == Verdict::right; });
+}
+
+Result<BenchReport> bench_variant(const fs::path& variant_dir, const BenchOptions& options,
+                                  const ProgressSink& progress, std::stop_token stop) {
+  auto text = read_file(variant_dir / "workloads.toml", 1 << 20);
+  if (!text)
+    return std::unexpected(
+        std::move(text).error().with_hint("only kernels with a workloads.toml can be measured"));
+  auto file = parse_workloads(*text);
+  if (!file)
+    return std::unexpected(std::move(file).error().while_doing("opening `" + variant_dir.string() + "`"));
+  auto library = find_library(variant_dir);
+  if (!library) return std::unexpected(std::move(library).error());
+  const std::vector<Job> jobs = make_jobs(*file, options);
+  if (jobs.empty()) return fail(Errc::no_match, "no function, workload and data type pass the filters");
+
+  BenchReport report{variant_dir, library->filename().string(), options.seed, {}};
+  Runner runner(options, progress, std::move(stop), *library);
+  runner.plan(jobs);
+  for (const Job& job : jobs)
+    if (auto done = runner.run(job, file->probes, report.rows); !done)
+      return std::unexpected(std::move(done).error());
+  return report;
+}
+
+BenchPrograms find_programs() {
+  std::error_code code;
+  const fs::path here = fs::read_symlink("/proc/self/exe", code).parent_path();
+  const auto first = [&](std::initializer_list<fs::path> places) -> fs::path {
+    for (const fs::path& place : places)
+      if (fs::is_regular_file(here / place, code)) return (here / place).lexically_normal();
+    return {};
+  };
+  return {first({"kernels-worker", "../libexec/kernels/kernels-worker"}),
+          first({"lib/kernels/libtvm_ffi.so", "../lib/kernels/libtvm_ffi.so",
+                 "../lib64/kernels/libtvm_ffi.so", "../" KERNELS_LIBRARY_FOLDER "/kernels/libtvm_ffi.so"})};
+}
+
+}  // namespace kernels::bench

@@ -1,0 +1,216 @@
+#include "check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <set>
+
+namespace kernels::bench {
+namespace {
+
+/// Elements of an argument that are compared at most when rows are independent.
+constexpr std::uint64_t kSampledElements = 1 << 20;
+
+/// Where the elements of a dense view of some indices of the first dimension are found in an image.
+struct Selection {
+  std::vector<std::int64_t> rows;  ///< indices of the independent size; empty: all of everything
+};
+
+bool follows(const ArgumentSpec& argument, const FunctionSpec& function) {
+  return !argument.value && !function.independent.empty() && argument.shape.front().factor == 1 &&
+         argument.shape.front().names == std::vector<std::string>{function.independent};
+}
+
+/// The elements of one index of the first dimension, over the largest argument that follows it.
+std::uint64_t elements_per_index(const FunctionSpec& function, const std::vector<Operand>& operands) {
+  std::uint64_t most = 1;
+  for (const Operand& operand : operands) {
+    if (!operand.is_tensor() || !follows(*operand.spec, function) || operand.layout.sizes.front() == 0)
+      continue;
+    most =
+        std::max(most, operand.layout.elements() / static_cast<std::uint64_t>(operand.layout.sizes.front()));
+  }
+  return most;
+}
+
+Selection choose(const FunctionSpec& function, const std::vector<Operand>& operands, const Sizes& sizes,
+                 Random& random) {
+  const auto size = sizes.find(function.independent);
+  if (function.independent.empty() || size == sizes.end()) return {};
+  const auto count = static_cast<std::uint64_t>(size->second);
+  const std::uint64_t wanted =
+      std::max<std::uint64_t>(kSampledElements / elements_per_index(function, operands), 2);
+  if (count <= wanted) return {};
+  std::set<std::int64_t> rows = {0, size->second - 1};
+  while (rows.size() < wanted)
+    rows.insert(static_cast<std::int64_t>(random.below(count)));
+  return {{rows.begin(), rows.end()}};
+}
+
+/// One operand as float64 for the reference: dense, only the selected indices of the first dimension.
+struct Reference {
+  std::vector<std::uint64_t> places;  ///< element offset of each value in the operand's image
+  std::vector<double> values;
+  std::unique_ptr<runtime::Tensor> tensor;
+};
+
+void add_places(const runtime::Layout& layout, std::size_t dimension, std::uint64_t offset,
+                std::vector<std::uint64_t>& places) {
+  if (dimension == layout.sizes.size()) {
+    places.push_back(offset);
+    return;
+  }
+  for (std::int64_t i = 0; i < layout.sizes[dimension]; ++i)
+    add_places(layout, dimension + 1, offset + static_cast<std::uint64_t>(i * layout.strides[dimension]),
+               places);
+}
+
+Reference make_reference(const Operand& operand, const FunctionSpec& function, const Selection& selection,
+                         DType type) {
+  Reference reference;
+  runtime::Layout dense = runtime::Layout::dense(operand.layout.sizes);
+  if (!selection.rows.empty() && follows(*operand.spec, function)) {
+    for (const std::int64_t row : selection.rows)
+      add_places(operand.layout, 1, static_cast<std::uint64_t>(row * operand.layout.strides[0]),
+                 reference.places);
+    dense.sizes.front() = static_cast<std::int64_t>(selection.rows.size());
+  } else if (operand.layout.elements() > 0) {
+    add_places(operand.layout, 0, 0, reference.places);
+  }
+  const std::byte* data = operand.before.data() + kGuardBytes;
+  reference.values.reserve(reference.places.size() + 1);
+  for (const std::uint64_t place : reference.places)
+    reference.values.push_back(
+        operand.spec->access == Access::write ? std::nan("") : runtime::load_element(data, type, place));
+  reference.tensor = std::make_unique<runtime::Tensor>(reference.values.data(), DType::float64,
+                                                       std::move(dense), runtime::DeviceKind::cpu, 0);
+  return reference;
+}
+
+Result<std::vector<Reference>> run_reference(const CheckContext& context,
+                                             const std::vector<Operand>& operands,
+                                             const Selection& selection) {
+  std::vector<Reference> references;
+  std::vector<runtime::Value> values;
+  for (const Operand& operand : operands) {
+    if (!operand.is_tensor()) {
+      references.emplace_back();
+      values.emplace_back(*operand.spec->value);
+      continue;
+    }
+    references.push_back(make_reference(operand, *context.function, selection, context.options.dtype));
+    values.emplace_back(static_cast<const runtime::Tensor*>(references.back().tensor.get()));
+  }
+  const auto called = context.library->call(context.function->reference, values);
+  if (!called)
+    return fail(Errc::corrupt, "the reference `" + context.function->reference + "` raised " +
+                                   called.error().kind + ": " + called.error().message);
+  return references;
+}
+
+CheckOutcome wrong(std::string reason) {
+  return {Verdict::wrong, std::move(reason), 0, 0, 0};
+}
+
+/// The image with everything blanked that the function may write: what is left must not have changed.
+void blank_outputs(const Operand& operand, DType type, std::vector<std::byte>& image) {
+  if (operand.spec->access == Access::read || operand.layout.elements() == 0) return;
+  const std::uint64_t size = runtime::size_of(type);
+  std::vector<std::uint64_t> rows;
+  runtime::Layout outer = operand.layout;
+  const auto cols = static_cast<std::uint64_t>(outer.sizes.back());
+  outer.sizes.pop_back();
+  outer.strides.pop_back();
+  add_places(outer, 0, 0, rows);
+  for (const std::uint64_t row : rows)
+    std::memset(image.data() + kGuardBytes + row * size, 0, cols * size);
+}
+
+/// True if an output still holds its poison somewhere.
+bool untouched(const Operand& operand, DType type, std::span<const std::byte> after) {
+  if (operand.spec->access != Access::write || operand.layout.elements() == 0) return false;
+  const std::uint64_t size = runtime::size_of(type);
+  const std::vector<std::byte> poison(size, kPoison);
+  std::vector<std::uint64_t> rows;
+  runtime::Layout outer = operand.layout;
+  const auto cols = static_cast<std::uint64_t>(outer.sizes.back());
+  outer.sizes.pop_back();
+  outer.strides.pop_back();
+  add_places(outer, 0, 0, rows);
+  for (const std::uint64_t row : rows)
+    for (std::uint64_t c = 0; c < cols; ++c)
+      if (std::memcmp(after.data() + kGuardBytes + (row + c) * size, poison.data(), size) == 0) return true;
+  return false;
+}
+
+void compare(const Operand& operand, const Reference& reference, const CheckContext& context,
+             std::span<const std::byte> after, CheckOutcome& outcome) {
+  if (operand.spec->access == Access::read) return;
+  for (std::size_t i = 0; i < reference.places.size(); ++i) {
+    const double got =
+        runtime::load_element(after.data() + kGuardBytes, context.options.dtype, reference.places[i]);
+    const double want = reference.values[i];
+    const double error = std::fabs(got - want);
+    const double allowed = context.tolerance.absolute + context.tolerance.relative * std::fabs(want);
+    const double share = allowed > 0 ? error / allowed : (error == 0 ? 0 : HUGE_VAL);
+    ++outcome.checked;
+    // Written so that NaN counts as wrong.
+    if (!(share <= 1) && outcome.verdict == Verdict::right) {
+      outcome.verdict = Verdict::wrong;
+      outcome.reason = "`" + operand.spec->name + "` element " + std::to_string(i) + ": got " +
+                       std::to_string(got) + ", reference " + std::to_string(want);
+    }
+    outcome.max_error = std::isnan(error) ? HUGE_VAL : std::max(outcome.max_error, error);
+    outcome.worst_share = std::isnan(share) ? HUGE_VAL : std::max(outcome.worst_share, share);
+  }
+}
+
+Result<CheckOutcome> compare_all(const CheckContext& context, const std::vector<Operand>& operands,
+                                 const std::vector<Reference>& references) {
+  CheckOutcome outcome;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    const Operand& operand = operands[i];
+    if (!operand.is_tensor()) continue;
+    std::vector<std::byte> after(operand.before.size());
+    if (auto read = operand.buffer.read(after); !read) return std::unexpected(std::move(read).error());
+    if (untouched(operand, context.options.dtype, after))
+      return wrong("`" + operand.spec->name + "` was not written completely");
+    compare(operand, references[i], context, after, outcome);
+    std::vector<std::byte> expected = operand.before;
+    blank_outputs(operand, context.options.dtype, expected);
+    blank_outputs(operand, context.options.dtype, after);
+    if (expected != after)
+      return wrong("memory of `" + operand.spec->name + "` that is not its output was changed");
+  }
+  return outcome;
+}
+
+}  // namespace
+
+Result<CheckOutcome> check(const CheckContext& context, const Sizes& sizes, Random& random) {
+  auto needed = bytes_moved(*context.function, sizes, context.options.dtype);
+  if (!needed) return std::unexpected(std::move(needed).error());
+  auto usable = usable_bytes(context.options.cuda);
+  if (!usable) return std::unexpected(std::move(usable).error());
+  auto host = usable_bytes(nullptr);
+  // The images before and after the call lie on the host.
+  if (*needed > *usable || *needed > *host / 3)
+    return fail(Errc::unsupported,
+                "needs " + std::to_string(*needed) + " bytes, more than half of what is free");
+  auto operands = make_images(*context.function, sizes, random, context.options);
+  if (!operands) return std::unexpected(std::move(operands).error());
+  const Selection selection = choose(*context.function, *operands, sizes, random);
+  auto references = run_reference(context, *operands, selection);
+  if (!references) return std::unexpected(std::move(references).error());
+  if (auto placed = place(*operands, context.options); !placed)
+    return std::unexpected(std::move(placed).error());
+  const auto called = context.library->call(context.function->name, values_of(*operands));
+  if (!called)
+    return CheckOutcome{Verdict::raised, called.error().kind + ": " + called.error().message, 0, 0, 0};
+  if (context.options.cuda != nullptr)
+    if (auto done = context.options.cuda->synchronize(); !done)
+      return std::unexpected(std::move(done).error());
+  return compare_all(context, *operands, *references);
+}
+
+}  // namespace kernels::bench

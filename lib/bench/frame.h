@@ -1,0 +1,32 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "kernels/base/error.h"
+
+namespace kernels::bench {
+
+inline constexpr std::size_t kMaxFrame = 16 << 20;
+
+/// Writes one frame, however often write(2) returns early. Errors  io (the other side is gone); corrupt (too
+/// long).
+Status write_frame(int fd, std::string_view payload);
+
+/// Reads one frame and waits for it. Nothing at the end of the stream. Errors  io; corrupt (too long, cut
+/// off).
+Result<std::optional<std::string>> read_frame(int fd);
+
+/// Collects bytes as they come and hands out complete frames.
+class FrameReader {
+ public:
+  void append(std::string_view bytes) { buffer_.append(bytes); }
+  /// Nothing until a frame is complete. Errors  corrupt.
+  Result<std::optional<std::string>> next();
+
+ private:
+  std::string buffer_;
+};
+
+}  // namespace kernels::bench

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "kernels/base/error.h"
+#include "kernels/bench/case.h"
+#include "kernels/bench/workload.h"
+
+namespace kernels::bench {
+
+enum class Mode : std::uint8_t { validate_and_measure, validate_only };
+
+struct BenchOptions {
+  runtime::DeviceKind device = runtime::DeviceKind::cpu;
+  int device_index = 0;
+  std::string workload;        ///< only workloads whose name contains this; empty: all
+  std::string function;        ///< only this function; empty: all
+  std::optional<DType> dtype;  ///< only this data type
+  Mode mode = Mode::validate_and_measure;
+  std::uint64_t seed = 0;                  ///< of the random inputs; the same seed gives the same inputs
+  std::chrono::milliseconds budget{1000};  ///< sampling time per row
+  std::chrono::milliseconds time_limit{60'000};  ///< per case, after which the worker is killed
+  std::filesystem::path worker;                  ///< kernels-worker
+  std::filesystem::path provider;                ///< libtvm_ffi.so
+};
+
+/// One line of the report. Every function × data type has a row named "probes" (odd, padded and empty
+/// shapes), then one per workload. When the probes are not right, the workloads are not run and share their
+/// verdict.
+struct BenchRow {
+  std::string function;
+  std::string workload;
+  DType dtype = DType::float32;
+  Sizes sizes;  ///< empty for "probes"
+  Tolerance tolerance;
+  CaseResult result;
+};
+
+struct BenchReport {
+  std::filesystem::path variant;  ///< the folder that was measured
+  std::string library;            ///< file name
+  std::uint64_t seed = 0;
+  std::vector<BenchRow> rows;
+  bool all_right() const;
+};
+
+struct BenchProgress {
+  std::size_t done = 0;
+  std::size_t total = 0;
+  std::string what;  ///< "silu_and_mul bfloat16 llama-3-8b-decode-1: checking rows=1 cols=14336"
+};
+using ProgressSink = std::function<void(const BenchProgress&)>;
+
+/// Measures one variant folder (`build/<variant>` of a kernel repository): every function of its
+/// workloads.toml against the reference in the same library, then the time of what is right. Each case has a
+/// process of its own. Errors  not_found: no workloads.toml or no library; corrupt: a bad workloads.toml;
+/// no_match: the filters leave
+///         nothing; io: the worker cannot be started; interrupted.
+/// Threads  blocks; `progress` is called on the calling thread.
+Result<BenchReport> bench_variant(const std::filesystem::path& variant_dir, const BenchOptions& options,
+                                  const ProgressSink& progress, std::stop_token stop);
+
+/// Where an installation keeps the worker and the provider, as seen from the running program: beside it in a
+/// build tree, ../libexec/kernels and ../lib/kernels when installed. Nothing where a file does not exist.
+struct BenchPrograms {
+  std::filesystem::path worker;
+  std::filesystem::path provider;
+};
+BenchPrograms find_programs();
+
+}  // namespace kernels::bench

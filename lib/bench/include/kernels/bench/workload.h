@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/base/error.h"
+#include "kernels/runtime/tensor.h"
+
+// workloads.toml, the file beside a kernel's library that says what to call it with and when a result is
+// right.
+//
+//   schema = 1
+//   [[functions]]     name, reference, arguments, tolerance per data type, optional `independent`
+//     arguments       {name, access = "read" | "write" | "read-write", shape = ["rows", "2*cols"]} is a
+//     tensor,
+//                     {name, value = 1e-6} a number
+//     independent     a size: results of different indices of the first dimension do not depend on one
+//     another, so
+//                     a large shape may be checked on a sample of them
+//   [[probes]]        sizes = {rows = 3, cols = 7}: shapes that are only checked
+//   [[workloads]]     name, origin, sizes, dtypes, optional `functions` (default: all)
+//
+// The file comes from the Hub and is hostile: counts, names and sizes are bounded before anything is
+// allocated.
+
+namespace kernels::bench {
+
+using Sizes = std::map<std::string, std::int64_t>;
+using runtime::DType;
+
+/// |got - reference| <= absolute + relative * |reference|
+struct Tolerance {
+  double relative = 0;
+  double absolute = 0;
+};
+
+enum class Access : std::uint8_t { read, write, read_write };
+
+/// A product of a whole number and names of sizes: "2*cols".
+struct SizeProduct {
+  std::int64_t factor = 1;
+  std::vector<std::string> names;
+};
+
+struct ArgumentSpec {
+  std::string name;
+  std::optional<double> value;  ///< a number; without it a tensor
+  Access access = Access::read;
+  std::vector<SizeProduct> shape;
+};
+
+struct FunctionSpec {
+  std::string name;
+  std::string reference;
+  std::string independent;  ///< empty: none
+  std::vector<ArgumentSpec> arguments;
+  std::map<DType, Tolerance> tolerance;  ///< also the list of data types that the function takes
+};
+
+struct Workload {
+  std::string name;
+  std::string origin;
+  Sizes sizes;
+  std::vector<DType> dtypes;
+  std::vector<std::string> functions;  ///< empty: all
+};
+
+struct WorkloadFile {
+  std::vector<FunctionSpec> functions;
+  std::vector<Sizes> probes;
+  std::vector<Workload> workloads;
+};
+
+/// Errors  corrupt, naming the entry; unsupported for another schema.
+Result<WorkloadFile> parse_workloads(std::string_view text);
+
+/// The sizes of one tensor argument. Errors  corrupt: an unknown size, or a product above 2^40.
+Result<std::vector<std::int64_t>> shape_of(const ArgumentSpec& argument, const Sizes& sizes);
+
+/// Bytes that any implementation must move at least: every tensor read or written once, read-write ones
+/// twice. Errors  as shape_of; corrupt when the sum leaves 2^48.
+Result<std::uint64_t> bytes_moved(const FunctionSpec& function, const Sizes& sizes, DType type);
+
+/// "rows=3 cols=7"
+std::string describe(const Sizes& sizes);
+
+}  // namespace kernels::bench

@@ -1,0 +1,174 @@
+#include "operands.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <string>
+
+namespace kernels::bench {
+namespace {
+
+constexpr std::size_t kAlignment = 256;
+
+std::uint64_t image_bytes(const runtime::Layout& layout, DType type) {
+  return layout.extent() * runtime::size_of(type) + 2 * kGuardBytes;
+}
+
+/// Calls `visit(first)` with the element offset of each row (the last dimension) of a layout that is not
+/// empty.
+template <class Visit>
+void for_each_row(const runtime::Layout& layout, Visit visit) {
+  const std::size_t outer = layout.sizes.size() - 1;
+  std::vector<std::int64_t> index(outer, 0);
+  const std::uint64_t rows = layout.elements() / static_cast<std::uint64_t>(layout.sizes.back());
+  for (std::uint64_t row = 0; row < rows; ++row) {
+    std::int64_t offset = 0;
+    for (std::size_t i = 0; i < outer; ++i)
+      offset += index[i] * layout.strides[i];
+    visit(static_cast<std::uint64_t>(offset));
+    for (std::size_t i = outer; i-- > 0;) {
+      if (++index[i] < layout.sizes[i]) break;
+      index[i] = 0;
+    }
+  }
+}
+
+void fill_image(Operand& operand, DType type, Random& random) {
+  const std::uint64_t size = runtime::size_of(type);
+  operand.before.assign(image_bytes(operand.layout, type), kGuard);
+  if (operand.layout.elements() == 0) return;
+  std::byte* data = operand.before.data() + kGuardBytes;
+  const auto cols = static_cast<std::uint64_t>(operand.layout.sizes.back());
+  for_each_row(operand.layout, [&](std::uint64_t first) {
+    if (operand.spec->access == Access::write) {
+      std::memset(data + first * size, static_cast<int>(kPoison), cols * size);
+      return;
+    }
+    for (std::uint64_t c = 0; c < cols; ++c)
+      runtime::store_element(data, type, first + c, random.value());
+  });
+}
+
+}  // namespace
+
+std::uint64_t Random::next() {
+  state_ += 0x9e3779b97f4a7c15ULL;
+  std::uint64_t z = state_;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
+
+double Random::value() {
+  // The sum of four uniform numbers of 16 bits each, from one draw.
+  const std::uint64_t bits = next();
+  const std::uint64_t sum =
+      (bits & 0xffff) + ((bits >> 16) & 0xffff) + ((bits >> 32) & 0xffff) + (bits >> 48);
+  return (static_cast<double>(sum) - 131070.0) / 32768.0;
+}
+
+void Buffer::Free::operator()(std::byte* memory) const {
+  std::free(memory);
+}
+
+Result<Buffer> Buffer::make(const runtime::Cuda* cuda, std::uint64_t bytes) {
+  Buffer buffer;
+  buffer.cuda_ = cuda;
+  buffer.bytes_ = bytes;
+  if (cuda != nullptr) {
+    auto memory = cuda->allocate(bytes);
+    if (!memory) return std::unexpected(std::move(memory).error());
+    buffer.device_ = std::move(*memory);
+    return buffer;
+  }
+  const std::uint64_t rounded = (bytes + kAlignment) / kAlignment * kAlignment;
+  buffer.host_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
+  if (buffer.host_ == nullptr)
+    return fail(Errc::unsupported, "cannot allocate " + std::to_string(bytes) + " bytes");
+  return buffer;
+}
+
+std::byte* Buffer::address() const {
+  return cuda_ == nullptr ? host_.get() : reinterpret_cast<std::byte*>(device_.address());
+}
+
+Status Buffer::write(std::span<const std::byte> from, std::uint64_t offset) const {
+  if (cuda_ != nullptr) return cuda_->write(device_.address() + offset, from);
+  std::memcpy(host_.get() + offset, from.data(), from.size());
+  return {};
+}
+
+Status Buffer::read(std::span<std::byte> to) const {
+  if (cuda_ != nullptr) return cuda_->read(to, device_.address());
+  std::memcpy(to.data(), host_.get(), to.size());
+  return {};
+}
+
+runtime::Value Operand::value() const {
+  if (spec->value) return *spec->value;
+  return static_cast<const runtime::Tensor*>(tensor.get());
+}
+
+Result<std::vector<Operand>> make_images(const FunctionSpec& function, const Sizes& sizes, Random& random,
+                                         const OperandOptions& options) {
+  constexpr std::int64_t kPadding = 3;  // odd, so that rows lose every alignment but that of an element
+  std::vector<Operand> operands;
+  for (const ArgumentSpec& argument : function.arguments) {
+    Operand& operand = operands.emplace_back();
+    operand.spec = &argument;
+    if (argument.value) continue;
+    auto shape = shape_of(argument, sizes);
+    if (!shape) return std::unexpected(std::move(shape).error());
+    operand.layout = runtime::Layout::padded(std::move(*shape), options.rows == Rows::padded ? kPadding : 0);
+    fill_image(operand, options.dtype, random);
+  }
+  return operands;
+}
+
+Status place(std::vector<Operand>& operands, const OperandOptions& options) {
+  const auto kind = options.cuda == nullptr ? runtime::DeviceKind::cpu : runtime::DeviceKind::cuda;
+  for (Operand& operand : operands) {
+    if (!operand.is_tensor()) continue;
+    auto buffer = Buffer::make(options.cuda, operand.before.size());
+    if (!buffer) return std::unexpected(std::move(buffer).error());
+    operand.buffer = std::move(*buffer);
+    if (auto written = operand.buffer.write(operand.before, 0); !written) return written;
+    operand.tensor = std::make_unique<runtime::Tensor>(operand.buffer.address() + kGuardBytes, options.dtype,
+                                                       operand.layout, kind, options.device_index);
+  }
+  return {};
+}
+
+std::uint64_t set_bytes(const std::vector<Operand>& operands) {
+  std::uint64_t bytes = 0;
+  for (const Operand& operand : operands)
+    bytes += operand.before.size();
+  return bytes;
+}
+
+std::vector<runtime::Value> values_of(const std::vector<Operand>& operands) {
+  std::vector<runtime::Value> values;
+  for (const Operand& operand : operands)
+    values.push_back(operand.value());
+  return values;
+}
+
+Result<std::uint64_t> usable_bytes(const runtime::Cuda* cuda) {
+  if (cuda != nullptr) {
+    auto free = cuda->free_bytes();
+    if (!free) return free;
+    return *free / 2;
+  }
+  std::ifstream file("/proc/meminfo");
+  std::string key;
+  std::uint64_t kibibytes = 0;
+  std::string unit;
+  while (file >> key >> kibibytes) {
+    if (key == "MemAvailable:") return kibibytes * 1024 / 2;
+    std::getline(file, unit);
+  }
+  return std::uint64_t{1} << 30;  // not told: assume little
+}
+
+}  // namespace kernels::bench
