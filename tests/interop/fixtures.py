@@ -72,7 +72,7 @@ def write_many(folder: Path, count: int) -> None:
 
 
 class Program:
-    """Our program, or the driver that stands in for it."""
+    """Our program."""
 
     def __init__(self, path: str):
         self.path = path

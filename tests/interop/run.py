@@ -98,7 +98,7 @@ print(json.dumps(snapshot_download("acme/doubler", repo_type="kernel", revision=
 """
 
     def test_a_snapshot_from_our_server_has_every_byte_and_is_found_again_offline(self):
-        for options in ((), ("--redirect",)):
+        for options in ((), ("--redirects",)):
             with self.subTest(options=options), Server(PROGRAM, self.ours, *TRUSTED, *options) as server:
                 cache = Path(tempfile.mkdtemp(dir=self.place)) / "hub"
                 folder = python(PYTHON_NEW, self.DOWNLOAD.format(revision="v1", local=False), cache, server.url)
@@ -196,7 +196,7 @@ print(json.dumps([module.VERSION, module.double([1, 2, 3])]))
         info = json.loads(info)
         self.assertEqual((info["repo_id"], info["name"], info["version"]), ("acme/doubler", "doubler", 2))
 
-    def test_lock_and_download_then_load_offline(self):
+    def test_lock_pins_the_kernels_that_a_kernel_needs_and_download_takes_them(self):
         folder = project(self.place / "project", {"acme/quadrupler": 1})
         with Server(PROGRAM, self.ours, *TRUSTED) as server:
             kernels(PYTHON_NEW, "lock", folder, cache=self.cache, endpoint=server.url)
@@ -211,7 +211,7 @@ print(json.dumps([module.VERSION, module.double([1, 2, 3])]))
 
     def test_download_of_all_variants_takes_all_of_them(self):
         folder = project(self.place / "project", {"acme/doubler": 2})
-        with Server(PROGRAM, self.ours, *TRUSTED, "--redirect") as server:
+        with Server(PROGRAM, self.ours, *TRUSTED, "--redirects") as server:
             kernels(PYTHON_NEW, "lock", folder, cache=self.cache, endpoint=server.url)
             kernels(PYTHON_NEW, "download", folder, "--all-variants", cache=self.cache, endpoint=server.url)
         snapshot = self.cache / "kernels--acme--doubler" / "snapshots" / self.commits["acme/doubler", 2]
@@ -328,11 +328,11 @@ def main() -> int:
     global PYTHON_NEW, PYTHON_016, PROGRAM, BUILT
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--driver", required=True)
+    parser.add_argument("--program", required=True)
     parser.add_argument("--built", type=Path, required=True)
     parser.add_argument("tests", nargs="*")
     options = parser.parse_args()
-    PROGRAM = Program(os.environ.get("KERNELS_BIN") or options.driver)
+    PROGRAM = Program(os.environ.get("KERNELS_BIN") or options.program)
     BUILT = options.built
     try:
         PYTHON_NEW = environment(options.work, "new", "requirements-new.txt")
