@@ -453,7 +453,7 @@ Result<std::shared_ptr<BlobWriter>> BlobStore::open(const RepoId& repo, const Bl
   return std::make_shared<BlobWriter>(blob);
 }
 
-void BlobStore::verify(fs::path path, const BlobId& id, std::uint64_t size, Completion completion) {
+void BlobStore::verify(const fs::path& path, const BlobId& id, std::uint64_t size, Completion completion) {
   auto job = [path, id, size, completion = std::move(completion)] {
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     auto stamp = fd ? file_stamp(fd.get()) : std::nullopt;

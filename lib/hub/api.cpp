@@ -85,7 +85,7 @@ void Api::get(HttpRequest request, Then<HttpResponse> then, int attempt) {
 }
 
 template <class T>
-void Api::get_parsed(const RepoId* repo, std::string url, std::function<Result<T>(const HttpResponse&)> parse,
+void Api::get_parsed(const RepoId* repo, const std::string& url, std::function<Result<T>(const HttpResponse&)> parse,
                      Then<T> then) {
   auto name = repo != nullptr ? std::optional(*repo) : std::nullopt;
   get({.url = std::move(url)},
@@ -124,7 +124,7 @@ static Result<std::string> next_page_url(const HttpResponse& response, const std
   return target;
 }
 
-void Api::next_tree_page(RepoId repo, std::string url, std::vector<FileEntry> files,
+void Api::next_tree_page(const RepoId& repo, std::string url, std::vector<FileEntry> files,
                          Then<std::vector<FileEntry>> then) {
   get({.url = std::move(url)}, [this, repo, files = std::move(files),
                                 then = std::move(then)](Result<HttpResponse> r) mutable {

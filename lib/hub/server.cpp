@@ -87,7 +87,9 @@ void fill_response(const ServerAnswer& answer, httplib::Response& response) {
 /// The library's server, with our own connections under it.
 class Listener : public httplib::Server {
  public:
-  Listener(Router& router, const ServeOptions& options) : router_(router), options_(options) {
+  Listener(Router& router, const ServeOptions& options, ServerPlace::Role role)
+      : router_(router), options_(options) {
+    place_.role = role;
     auto threads = max_connection_threads(options.max_threads);
     new_task_queue = [this, threads] {
       return new GrowingPool(threads, max_waiting_connections(), waiting_);
@@ -113,9 +115,17 @@ class Listener : public httplib::Server {
     });
   }
 
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+  ~Listener() override {
+    end();
+    int bound = svr_sock_.exchange(-1);  // bound, but never run
+    if (bound >= 0) ::close(bound);
+  }
+
   /// Returns the port, or nothing.
   std::optional<int> bind() {
-    int port = options_.port;
+    int port = place_.role == ServerPlace::Role::hub ? options_.port : 0;
     if (port == 0)
       port = bind_to_any_port(options_.host);
     else if (!bind_to_port(options_.host, port))
@@ -123,12 +133,29 @@ class Listener : public httplib::Server {
     if (port <= 0) return std::nullopt;
     // The library listens with a queue of five; thousands may knock at once.
     ::listen(svr_sock_, 4096);
-    origin_ = "http://" + display_host() + ":" + std::to_string(port);
+    place_.origin = "http://" + display_host() + ":" + std::to_string(port);
     return port;
   }
 
-  const std::string& origin() const { return origin_; }
+  const std::string& origin() const { return place_.origin; }
+  void set_cdn_port(int port) { place_.cdn_port = port; }
 
+  void run() {
+    thread_ = std::thread([this] { listen_after_bind(); });
+    // `stop` is lost if it comes before the listening thread has begun.
+    while (!is_running())
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
+  void end() {
+    if (!thread_.joinable()) return;
+    cut_connections();
+    stop();
+    cut_connections();
+    thread_.join();
+  }
+
+ private:
   void cut_connections() {
     stopping_ = true;
     std::scoped_lock lock(mutex_);
@@ -136,7 +163,6 @@ class Listener : public httplib::Server {
       ::shutdown(socket, SHUT_RDWR);
   }
 
- private:
   std::string display_host() const {
     return options_.host.find(':') == std::string::npos ? options_.host : "[" + options_.host + "]";
   }
@@ -157,7 +183,7 @@ class Listener : public httplib::Server {
       response.status = is_ambiguous ? 400 : 414;
       return HandlerResponse::Handled;
     }
-    fill_response(router_.answer(to_request(request), origin_), response);
+    fill_response(router_.answer(to_request(request), place_), response);
     return HandlerResponse::Handled;
   }
 
@@ -169,7 +195,7 @@ class Listener : public httplib::Server {
       return true;
     });
     if (!complete && current_connection != nullptr) current_connection->close_after_answer();
-    if (complete) fill_response(router_.answer(own, origin_), response);
+    if (complete) fill_response(router_.answer(own, place_), response);
   }
 
   void log_access(const httplib::Request& request, const httplib::Response& response) const {
@@ -217,24 +243,28 @@ class Listener : public httplib::Server {
 
   Router& router_;
   const ServeOptions& options_;
-  std::string origin_;
+  ServerPlace place_;
   std::atomic<std::size_t> waiting_{0};
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;
   std::set<int> open_;
+  std::thread thread_;
 };
 
 }  // namespace
 
 struct HubServer::Impl {
   Impl(std::shared_ptr<const RepositorySource> source, ServeOptions serve_options)
-      : options(std::move(serve_options)), router(std::move(source), options), listener(router, options) {}
+      : options(std::move(serve_options)),
+        router(std::move(source), options),
+        hub(router, options, ServerPlace::Role::hub),
+        cdn(router, options, ServerPlace::Role::cdn) {}
 
   ServeOptions options;
   Router router;
-  Listener listener;
+  Listener hub;
+  Listener cdn;  ///< listens only if large files are redirected
   int port = 0;
-  std::thread thread;
 };
 
 HubServer::HubServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -245,31 +275,33 @@ int HubServer::port() const {
   return impl_->port;
 }
 std::string HubServer::url() const {
-  return impl_->listener.origin();
+  return impl_->hub.origin();
+}
+
+static Error cannot_listen(const ServeOptions& options) {
+  return Error(Errc::io, "cannot listen on `" + options.host + ":" + std::to_string(options.port) + "`")
+      .with_hint("another program may use the port; 0 takes any free one");
 }
 
 Result<std::unique_ptr<HubServer>> HubServer::start(std::shared_ptr<const RepositorySource> source,
                                                     ServeOptions options) {
   auto impl = std::make_unique<Impl>(std::move(source), std::move(options));
-  auto port = impl->listener.bind();
-  if (!port)
-    return fail(Error(Errc::io, "cannot listen on `" + impl->options.host + ":" +
-                                    std::to_string(impl->options.port) + "`")
-                    .with_hint("another program may use the port; 0 takes any free one"));
+  auto port = impl->hub.bind();
+  if (!port) return fail(cannot_listen(impl->options));
   impl->port = *port;
-  impl->thread = std::thread([listener = &impl->listener] { listener->listen_after_bind(); });
-  // `stop` is lost if it comes before the listening thread has begun.
-  while (!impl->listener.is_running())
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  if (impl->options.large_files == Delivery::redirect) {
+    auto cdn_port = impl->cdn.bind();
+    if (!cdn_port) return fail(cannot_listen(impl->options));
+    impl->hub.set_cdn_port(*cdn_port);
+    impl->cdn.run();
+  }
+  impl->hub.run();
   return std::unique_ptr<HubServer>(new HubServer(std::move(impl)));
 }
 
 void HubServer::stop() {
-  if (!impl_->thread.joinable()) return;
-  impl_->listener.cut_connections();
-  impl_->listener.stop();
-  impl_->listener.cut_connections();
-  impl_->thread.join();
+  impl_->hub.end();
+  impl_->cdn.end();
 }
 
 }  // namespace kernels::hub

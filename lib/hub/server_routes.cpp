@@ -18,7 +18,7 @@ using Json = nlohmann::ordered_json;
 struct Router::Context {
   const ServerRequest& request;
   const Target& target;
-  const std::string& origin;
+  const ServerPlace& place;
 
   bool reads() const { return request.method == "GET" || request.method == "HEAD"; }
   std::size_t size() const { return target.segments.size(); }
@@ -128,6 +128,15 @@ std::string printable(std::string_view text, std::size_t longest) {
   return out;
 }
 
+/// The name under which the client reached this server, which may have several.
+std::string host_without_port(std::string_view host_header, std::string_view origin) {
+  auto host = printable(host_header, 255);
+  if (host.empty()) host = origin.substr(std::string_view("http://").size());
+  auto colon = host.rfind(':');
+  bool has_port = colon != std::string::npos && host.find(']', colon) == std::string::npos;
+  return has_port ? host.substr(0, colon) : host;
+}
+
 bool etag_matches(std::string_view header, std::string_view etag) {
   return header == "*" || header.find("\"" + std::string(etag) + "\"") != std::string_view::npos;
 }
@@ -181,9 +190,9 @@ bool Router::is_trusted(std::string_view publisher) const {
                              [&](const std::string& name) { return name == "*" || name == publisher; });
 }
 
-ServerAnswer Router::answer(const ServerRequest& request, const std::string& origin) {
+ServerAnswer Router::answer(const ServerRequest& request, const ServerPlace& place) {
   auto target = parse_target(request.target);
-  auto answer = target ? route({.request = request, .target = *target, .origin = origin})
+  auto answer = target ? route({.request = request, .target = *target, .place = place})
                        : failure(400, "", "The address cannot be read");
   auto number = std::to_string(next_request_++);
   answer.headers.emplace_back(
@@ -194,10 +203,7 @@ ServerAnswer Router::answer(const ServerRequest& request, const std::string& ori
 }
 
 ServerAnswer Router::route(const Context& context) {
-  if (context.at(0) == "_cdn" && context.size() == 6 && context.at(1) == "kernels") {
-    auto repo = RepoId::parse(context.at(2) + "/" + context.at(3));
-    return repo ? cdn(context, *repo) : no_route();
-  }
+  if (context.place.role == ServerPlace::Role::cdn) return cdn(context);
   if (!is_authorized(context.request)) {
     auto answer = failure(401, "", "Invalid credentials in Authorization header");
     answer.headers.emplace_back("WWW-Authenticate", "Bearer");
@@ -319,7 +325,7 @@ ServerAnswer Router::tree(const Context& context, const RepoId& repo) {
   auto path = context.request.target.substr(0, context.request.target.find('?'));
   auto encoded = percent_encode(to_base64(std::as_bytes(std::span<const char>(last.data(), last.size()))));
   answer.headers.emplace_back(
-      "Link", "<" + (host.empty() ? context.origin : "http://" + host) + printable(path, 8192) +
+      "Link", "<" + (host.empty() ? context.place.origin : "http://" + host) + printable(path, 8192) +
                   "?recursive=" + (recursive ? "true" : "false") + "&expand=" + (expand ? "true" : "false") +
                   "&limit=" + std::to_string(limit) + "&cursor=" + encoded + ">; rel=\"next\"");
   return answer;
@@ -365,8 +371,8 @@ ServerAnswer Router::redirect(const Context& context, const RepoId& repo, const 
     answer.headers.emplace_back("X-Linked-ETag", "\"" + file.blob.str() + "\"");
     answer.headers.emplace_back("X-Linked-Size", std::to_string(file.size));
     auto place = "/_cdn/kernels/" + repo.str() + "/" + commit.str() + "/" + file.blob.str();
-    auto host = printable(context.request.host, 255);
-    location = (host.empty() ? context.origin : "http://" + host) + place + "?Signature=" + sign(place);
+    location = "http://" + host_without_port(context.request.host, context.place.origin) + ":" +
+               std::to_string(context.place.cdn_port) + place + "?Signature=" + sign(place);
   } else {
     answer.status = 307;
     location = "/api/resolve-cache/kernels/" + repo.str() + "/" + commit.str() + "/" +
@@ -390,18 +396,21 @@ ServerAnswer Router::resolve_cache(const Context& context, const RepoId& repo) {
   return answer;
 }
 
-ServerAnswer Router::cdn(const Context& context, const RepoId& repo) {
+ServerAnswer Router::cdn(const Context& context) {
   if (!context.reads()) return wrong_method("GET, HEAD");
-  auto path = context.request.target.substr(0, context.request.target.find('?'));
-  auto place = "/" + context.target.tail(0);
-  if (!equal_in_constant_time(context.target.value("Signature"), sign(place)))
+  // The address is signed. Stores refuse a second proof of identity, so a client that leaks its token fails.
+  if (!context.request.authorization.empty()) return failure(400, "", "Only one auth mechanism allowed");
+  if (context.size() != 6 || context.at(0) != "_cdn" || context.at(1) != "kernels") return no_route();
+  if (!equal_in_constant_time(context.target.value("Signature"), sign("/" + context.target.tail(0))))
     return failure(403, "", "The signature of this address is wrong");
+  auto repo = RepoId::parse(context.at(2) + "/" + context.at(3));
   auto commit = Commit::parse(context.at(4));
-  auto tree = commit ? catalog_.tree(repo, *commit) : fail(Errc::not_found, "no commit");
+  if (!repo || !commit) return no_route();
+  auto tree = catalog_.tree(*repo, *commit);
   const auto* file = tree ? (*tree)->find_blob(context.at(5)) : nullptr;
   if (file == nullptr) return failure(404, "", "No such object");
   // Like a store that knows nothing of git: its tag is not the hash of the content.
-  return content(context, repo, *commit, *file, file->blob.str().substr(0, 32) + "-1");
+  return content(context, *repo, *commit, *file, file->blob.str().substr(0, 32) + "-1");
 }
 
 ServerAnswer Router::content(const Context& context, const RepoId& repo, const Commit& commit,

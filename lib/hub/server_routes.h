@@ -44,13 +44,20 @@ struct ServerAnswer {
   std::variant<std::string, FilePart> body = {};
 };
 
+/// Where a request arrived: the Hub itself, or the address of another origin that large files come from.
+struct ServerPlace {
+  enum class Role { hub, cdn };
+  Role role = Role::hub;
+  std::string origin;  ///< its own `http://host:port`, used if the client sent no usable Host
+  int cdn_port = 0;    ///< of the other origin
+};
+
 /// Answers requests; knows nothing of sockets. Threads  safe.
 class Router {
  public:
   Router(std::shared_ptr<const RepositorySource> source, ServeOptions options);
 
-  /// `origin` is the server's own `http://host:port`, used if the client sent no usable Host.
-  ServerAnswer answer(const ServerRequest& request, const std::string& origin);
+  ServerAnswer answer(const ServerRequest& request, const ServerPlace& place);
 
  private:
   struct Context;
@@ -65,7 +72,7 @@ class Router {
   ServerAnswer redirect(const Context& context, const RepoId& repo, const Commit& commit,
                         const FileEntry& file);
   ServerAnswer resolve_cache(const Context& context, const RepoId& repo);
-  ServerAnswer cdn(const Context& context, const RepoId& repo);
+  ServerAnswer cdn(const Context& context);
   ServerAnswer content(const Context& context, const RepoId& repo, const Commit& commit,
                        const FileEntry& file, const std::string& etag);
   ServerAnswer organization(const std::string& name);

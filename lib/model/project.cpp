@@ -38,7 +38,7 @@ class ProjectReader {
   SourceLine where(const toml::node& node) const {
     return {.file = project_.file, .line = static_cast<std::uint32_t>(node.source().begin.line)};
   }
-  Error at(const toml::node& node, Error error) const {
+  Error at(const toml::node& node, const Error& error) const {
     Error placed(error.code(), where(node).str() + ": " + error.text());
     for (const auto& step : error.steps())
       placed = std::move(placed).while_doing(step);

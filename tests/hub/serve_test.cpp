@@ -76,7 +76,7 @@ TEST_CASE("serve: repository, revision and refs name the imported commit", "[hub
   hub.import("acme/relu", "refs/pr/1");
   hub.import("acme/relu", "v0.0.2");
   for (const std::string& target : {kApi, kApi + "/revision/v1", kApi + "/revision/main",
-                                   kApi + "/revision/refs%2Fpr%2F1", kApi + "/revision/" + hub.commit}) {
+                                    kApi + "/revision/refs%2Fpr%2F1", kApi + "/revision/" + hub.commit}) {
     CAPTURE(target);
     auto answer = get(hub.port, target);
     CHECK(answer.status == 200);
@@ -216,14 +216,19 @@ TEST_CASE("serve: on request it redirects as the Hub does", "[hub]") {
   CHECK(large.header("x-linked-etag") == "\"" + kPayloadHash + "\"");
   CHECK(large.header("x-repo-commit") == hub.commit);
   auto location = large.header("location");
-  auto origin = hub.server->url();
-  REQUIRE(location.starts_with(origin + "/_cdn/"));
-  auto content = get(hub.port, location.substr(origin.size()), "Range: bytes=4-\r\n");
+  const std::string host = "http://127.0.0.1:";
+  REQUIRE(location.starts_with(host));
+  auto cdn = std::stoi(location.substr(host.size()));
+  CHECK(cdn != hub.port);
+  auto target = location.substr(location.find("/_cdn/"));
+  auto content = get(cdn, target, "Range: bytes=4-\r\n");
   CHECK(content.status == 206);
   CHECK(content.body == "payload\n");
   CHECK(content.header("etag") != "\"" + kPayloadHash + "\"");
-  CHECK(get(hub.port, location.substr(origin.size(), location.size() - origin.size() - 1) + "x").status ==
-        403);
+  CHECK(get(cdn, target.substr(0, target.size() - 1) + "x").status == 403);
+  CHECK(get(cdn, target, "Authorization: Bearer hf_x\r\n").status == 400);
+  CHECK(get(cdn, kApi).status == 404);
+  CHECK(get(hub.port, target).status == 404);
 
   auto small = get(hub.port, kFiles + "v1/build/torch-cpu/a%20b%231%25%C3%A9.py");
   CHECK(small.status == 307);
@@ -295,9 +300,11 @@ TEST_CASE("serve: with a token nothing is said without it", "[hub]") {
   CHECK(get(hub.port, kApi, "Authorization: Bearer hf_y\r\n").status == 401);
   CHECK(get(hub.port, kFiles + "v1/README.md").status == 401);
   CHECK(get(hub.port, kApi, "Authorization: Bearer hf_x\r\n").status == 200);
-  // The CDN's addresses are signed: the token must not be needed there.
+  // The addresses of large files are signed: they need no token, and must not see it.
   auto large = get(hub.port, kFiles + "v1/build/torch-cpu/sub/data.bin", "Authorization: Bearer hf_x\r\n");
-  CHECK(get(hub.port, large.header("location").substr(hub.server->url().size())).body == kPayload);
+  auto location = large.header("location");
+  auto cdn = std::stoi(location.substr(std::string("http://127.0.0.1:").size()));
+  CHECK(get(cdn, location.substr(location.find("/_cdn/"))).body == kPayload);
 }
 
 TEST_CASE("serve: what is added to the cache is seen at once", "[hub]") {

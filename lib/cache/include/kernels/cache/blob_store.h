@@ -67,7 +67,7 @@ class BlobStore {
 
   /// Hashes a file that is there already; `completion` tells whether it is the blob of that name and size:
   /// done, not_found, integrity, or io.
-  void verify(std::filesystem::path path, const BlobId& id, std::uint64_t size, Completion completion);
+  void verify(const std::filesystem::path& path, const BlobId& id, std::uint64_t size, Completion completion);
 
  private:
   friend class BlobWriter;

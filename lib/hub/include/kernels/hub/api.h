@@ -44,9 +44,9 @@ class Api {
 
  private:
   template <class T>
-  void get_parsed(const RepoId* repo, std::string url, std::function<Result<T>(const HttpResponse&)> parse,
+  void get_parsed(const RepoId* repo, const std::string& url, std::function<Result<T>(const HttpResponse&)> parse,
                   Then<T> then);
-  void next_tree_page(RepoId repo, std::string url, std::vector<FileEntry> files,
+  void next_tree_page(const RepoId& repo, std::string url, std::vector<FileEntry> files,
                       Then<std::vector<FileEntry>> then);
 
   HttpClient& client_;

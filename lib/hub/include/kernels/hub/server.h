@@ -25,8 +25,8 @@ struct AccessRecord {
 /// How the content of a file is delivered.
 enum class Delivery {
   direct,    ///< 200 with the content
-  redirect,  ///< as the Hub does: 302 to an absolute CDN address for large files, 307 to a cache route for
-             ///< others
+  redirect,  ///< as the Hub does: 302 to an address of another origin (a second port, which wants no token
+             ///< and refuses one) for large files, 307 to a cache route for others
 };
 
 struct ServeOptions {

@@ -1,0 +1,348 @@
+"""Tests against the real Python packages `kernels` and `huggingface_hub`.
+
+Each test runs a short script or a command of those packages in a virtual environment, with our server as the
+Hub or our cache as theirs. Ends with 77 if the packages cannot be installed here.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import fixtures
+from environments import IndexUnreachable, environment
+from fixtures import Program, Server, clean_environment, put
+
+PYTHON_NEW = PYTHON_016 = PROGRAM = BUILT = None
+TRUSTED = ("--trusted-publisher", "acme")
+
+
+def python(interpreter: Path, script: str, cache: Path, endpoint: str = "http://127.0.0.1:1", **variables):
+    """Runs a script that prints one JSON value, and returns it."""
+    result = subprocess.run([str(interpreter), "-c", script], env=clean_environment(cache, endpoint, **variables),
+                            capture_output=True, text=True, timeout=180)
+    if result.returncode != 0:
+        raise AssertionError(f"the script ended with {result.returncode}:\n{result.stdout}{result.stderr}")
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def kernels(interpreter: Path, *args, cache: Path, endpoint: str, expect: int = 0, **variables) -> str:
+    """Runs the command line program of the Python package and returns what it printed."""
+    command = [str(interpreter.parent / "kernels"), *map(str, args)]
+    result = subprocess.run(command, env=clean_environment(cache, endpoint, **variables), capture_output=True,
+                            text=True, timeout=180)
+    if result.returncode != expect:
+        raise AssertionError(f"kernels {args[0]} ended with {result.returncode}:\n{result.stdout}{result.stderr}")
+    return result.stdout
+
+
+def content_below(folder: Path) -> dict:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
+            if path.is_file() and "__pycache__" not in path.parts}
+
+
+def project(folder: Path, dependencies: dict) -> Path:
+    lines = ["[tool.kernels.dependencies]"] + [f'"{name}" = {version}' for name, version in dependencies.items()]
+    put(folder / "pyproject.toml", "\n".join(lines) + "\n")
+    return folder
+
+
+class Interop(unittest.TestCase):
+    """One cache that our program filled by `import`; every test has fresh folders beside it."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.temp = tempfile.TemporaryDirectory(prefix="kernels-interop-")
+        cls.root = Path(cls.temp.name)
+        cls.ours = cls.root / "ours" / "hub"
+        cls.commits = {}
+        for repo, version, write in (("acme/doubler", 1, lambda folder: fixtures.write_doubler(folder, 1)),
+                                     ("acme/doubler", 2, lambda folder: fixtures.write_doubler(folder, 2)),
+                                     ("acme/quadrupler", 1, fixtures.write_dependent),
+                                     ("acme/vector", 1, fixtures.write_vector),
+                                     ("acme/many", 1, lambda folder: fixtures.write_many(folder, 2500))):
+            source = cls.root / "sources" / f"{repo.replace('/', '-')}-v{version}"
+            write(source)
+            cls.take(repo, version, source)
+
+    @classmethod
+    def take(cls, repo: str, version: int, source: Path) -> None:
+        PROGRAM.run("import", source, "--repo-id", repo, "--version", version, cache=cls.ours)
+        ref = cls.ours / f"kernels--{repo.replace('/', '--')}" / "refs" / f"v{version}"
+        cls.commits[repo, version] = ref.read_text()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.temp.cleanup()
+
+    def setUp(self):
+        self.place = Path(tempfile.mkdtemp(dir=self.root))
+        self.cache = self.place / "hub"
+        self.cache.mkdir()
+
+    def source(self, name: str) -> Path:
+        return self.root / "sources" / name
+
+
+class HuggingFaceHub(Interop):
+    """The library under the kernels package: our server as the Hub, our cache as its own."""
+
+    DOWNLOAD = """
+import json, sys
+from huggingface_hub import snapshot_download
+print(json.dumps(snapshot_download("acme/doubler", repo_type="kernel", revision={revision!r}, local_files_only={local})))
+"""
+
+    def test_a_snapshot_from_our_server_has_every_byte_and_is_found_again_offline(self):
+        for options in ((), ("--redirects",)):
+            with self.subTest(options=options), Server(PROGRAM, self.ours, *TRUSTED, *options) as server:
+                cache = Path(tempfile.mkdtemp(dir=self.place)) / "hub"
+                folder = python(PYTHON_NEW, self.DOWNLOAD.format(revision="v1", local=False), cache, server.url)
+                self.assertEqual(content_below(Path(folder)), content_below(self.source("acme-doubler-v1")))
+                self.assertEqual(Path(folder).name, self.commits["acme/doubler", 1])
+            again = python(PYTHON_NEW, self.DOWNLOAD.format(revision="v1", local=True), cache)
+            self.assertEqual(again, folder)
+
+    def test_our_cache_is_read_offline_by_version_branch_main_and_commit(self):
+        for revision, version in (("v1", 1), ("v2", 2), ("main", 2), (self.commits["acme/doubler", 1], 1)):
+            with self.subTest(revision=revision):
+                folder = python(PYTHON_NEW, self.DOWNLOAD.format(revision=revision, local=True), self.ours)
+                self.assertEqual(content_below(Path(folder)), content_below(self.source(f"acme-doubler-v{version}")))
+
+    def test_both_caches_are_the_same_on_disk(self):
+        with Server(PROGRAM, self.ours, *TRUSTED) as server:
+            python(PYTHON_NEW, self.DOWNLOAD.format(revision="v1", local=False), self.cache, server.url)
+        commit = self.commits["acme/doubler", 1]
+        links = []
+        for root in (self.ours, self.cache):
+            snapshot = root / "kernels--acme--doubler" / "snapshots" / commit
+            links.append({str(path.relative_to(snapshot)): os.readlink(path) for path in snapshot.rglob("*")
+                          if path.is_symlink()})
+            self.assertEqual((root / "kernels--acme--doubler" / "refs" / "v1").read_bytes(), commit.encode())
+        self.assertEqual(links[0], links[1])
+        self.assertEqual(len(links[0]), 7)
+
+    def test_listings_over_several_pages_are_complete(self):
+        script = """
+import json
+from huggingface_hub import HfApi
+api = HfApi()
+tree = list(api.list_repo_tree("acme/many", repo_type="kernel", revision="v1", recursive=True))
+paths = api.get_paths_info("acme/many", ["build", "nope", "build/torch-universal/__init__.py"], repo_type="kernel", revision="v1")
+print(json.dumps([len(tree), len({e.path for e in tree}), [p.path for p in paths]]))
+"""
+        with Server(PROGRAM, self.ours, *TRUSTED) as server:
+            count, distinct, paths = python(PYTHON_NEW, script, self.cache, server.url)
+        # 2500 and 2 files; build, the variant and 25 parts as folders.
+        self.assertEqual((count, distinct), (2529, 2529))
+        self.assertEqual(paths, ["build", "build/torch-universal/__init__.py"])
+
+    def test_questions_about_a_repository_are_answered(self):
+        script = """
+import json
+from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_url
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError, RemoteEntryNotFoundError
+api = HfApi()
+def name_of(call):
+    try:
+        return str(call())
+    except Exception as error:
+        return type(error).__name__
+info = api.repo_info("acme/doubler", repo_type="kernel", revision="v1")
+refs = api.list_repo_refs("acme/doubler", repo_type="kernel")
+url = hf_hub_url("acme/doubler", "build/torch-cpu/weights.bin", repo_type="kernel", revision="v1")
+file = get_hf_file_metadata(url)
+print(json.dumps({
+    "sha": info.sha,
+    "branches": [b.name for b in refs.branches],
+    "file": [file.commit_hash, file.size, len(file.etag)],
+    "no repo": name_of(lambda: api.hf_hub_download("acme/none", "x", repo_type="kernel")),
+    "no revision": name_of(lambda: api.hf_hub_download("acme/doubler", "x", repo_type="kernel", revision="v9")),
+    "no file": name_of(lambda: api.hf_hub_download("acme/doubler", "kernel-status.toml", repo_type="kernel", revision="v1")),
+}))
+"""
+        with Server(PROGRAM, self.ours, *TRUSTED) as server:
+            said = python(PYTHON_NEW, script, self.cache, server.url)
+        commit = self.commits["acme/doubler", 1]
+        self.assertEqual(said["sha"], commit)
+        self.assertEqual(said["branches"], ["main", "v1", "v2"])
+        self.assertEqual(said["file"], [commit, 256 * 4096, 64])
+        self.assertEqual(said["no repo"], "RepositoryNotFoundError")
+        self.assertEqual(said["no revision"], "RevisionNotFoundError")
+        self.assertIn("EntryNotFoundError", said["no file"])
+
+
+class KernelsPackage(Interop):
+    """Commands and loading of the newest release."""
+
+    LOAD = """
+import json
+from kernels import get_kernel
+module = get_kernel("acme/doubler", version=1)
+print(json.dumps([module.VERSION, module.double([1, 2, 3])]))
+"""
+
+    def test_versions_and_info_describe_what_we_serve(self):
+        with Server(PROGRAM, self.ours, *TRUSTED) as server:
+            versions = kernels(PYTHON_NEW, "versions", "acme/doubler", cache=self.cache, endpoint=server.url)
+            info = kernels(PYTHON_NEW, "info", "acme/doubler", "--json", cache=self.cache, endpoint=server.url)
+        self.assertIn("Version 1", versions)
+        self.assertIn("Version 2", versions)
+        self.assertIn("torch-universal", versions)
+        info = json.loads(info)
+        self.assertEqual((info["repo_id"], info["name"], info["version"]), ("acme/doubler", "doubler", 2))
+
+    def test_lock_pins_the_kernels_that_a_kernel_needs_and_download_takes_them(self):
+        folder = project(self.place / "project", {"acme/quadrupler": 1})
+        with Server(PROGRAM, self.ours, *TRUSTED) as server:
+            kernels(PYTHON_NEW, "lock", folder, cache=self.cache, endpoint=server.url)
+            kernels(PYTHON_NEW, "download", folder, cache=self.cache, endpoint=server.url)
+        locked = {entry["dependency"]["repo-id"]: entry["lock"]["commit"]
+                  for entry in json.loads((folder / "kernels.lock").read_text())}
+        self.assertEqual(locked, {"acme/quadrupler": self.commits["acme/quadrupler", 1],
+                                  "acme/doubler": self.commits["acme/doubler", 1]})
+        snapshot = self.cache / "kernels--acme--doubler" / "snapshots" / locked["acme/doubler"]
+        self.assertTrue((snapshot / "build" / "torch-universal" / "__init__.py").exists()
+                        or (snapshot / "build" / "torch-cpu" / "__init__.py").exists())
+
+    def test_download_of_all_variants_takes_all_of_them(self):
+        folder = project(self.place / "project", {"acme/doubler": 2})
+        with Server(PROGRAM, self.ours, *TRUSTED, "--redirects") as server:
+            kernels(PYTHON_NEW, "lock", folder, cache=self.cache, endpoint=server.url)
+            kernels(PYTHON_NEW, "download", folder, "--all-variants", cache=self.cache, endpoint=server.url)
+        snapshot = self.cache / "kernels--acme--doubler" / "snapshots" / self.commits["acme/doubler", 2]
+        self.assertEqual(content_below(snapshot / "build"), content_below(self.source("acme-doubler-v2") / "build"))
+
+    def test_a_kernel_is_loaded_from_our_server_if_its_publisher_is_trusted(self):
+        with Server(PROGRAM, self.ours, *TRUSTED) as server:
+            self.assertEqual(python(PYTHON_NEW, self.LOAD, self.cache, server.url), [1, [2, 4, 6]])
+        with Server(PROGRAM, self.ours, "--trusted-publisher", "somebody-else") as server:
+            with self.assertRaisesRegex(AssertionError, "not from a trusted publisher"):
+                python(PYTHON_NEW, self.LOAD, self.cache, server.url)
+
+    def test_a_kernel_is_loaded_offline_from_our_cache(self):
+        self.assertEqual(python(PYTHON_NEW, self.LOAD, self.ours, HF_HUB_OFFLINE=1), [1, [2, 4, 6]])
+
+    def test_a_kernel_that_needs_another_is_loaded_offline_from_our_cache(self):
+        script = """
+import json
+from kernels import get_kernel
+print(json.dumps(get_kernel("acme/quadrupler", version=1).quadruple([1, 2])))
+"""
+        self.assertEqual(python(PYTHON_NEW, script, self.ours, HF_HUB_OFFLINE=1), [4, 8])
+
+
+class BuiltKernels(Interop):
+    """Compiled CPU variants of this project, loaded by the Python package through tvm-ffi."""
+
+    def load(self, name: str, script: str):
+        source = BUILT / name
+        if not (source / "build").is_dir():
+            self.skipTest(f"{name} is not built here")
+        self.take(f"acme/{name}", 1, source)
+        with Server(PROGRAM, self.ours, *TRUSTED) as server:
+            online = python(PYTHON_NEW, script, self.cache, server.url)
+        self.assertEqual(python(PYTHON_NEW, script, self.ours, HF_HUB_OFFLINE=1), online)
+        return online
+
+    def test_activation_computes_what_numpy_computes(self):
+        error = self.load("activation", """
+import json, numpy as np
+from kernels import get_kernel
+kernel = get_kernel("acme/activation", version=1, backend="cpu")
+x = np.random.default_rng(1).standard_normal((5, 64), dtype=np.float32)
+a, b = x[:, :32].astype(np.float64), x[:, 32:]
+print(json.dumps(float(np.abs(kernel.silu_and_mul(x) - a / (1 + np.exp(-a)) * b).max())))
+""")
+        self.assertLess(error, 1e-5)
+
+    def test_rmsnorm_computes_what_numpy_computes(self):
+        error = self.load("rmsnorm", """
+import json, numpy as np
+from kernels import get_kernel
+kernel = get_kernel("acme/rmsnorm", version=1, backend="cpu")
+random = np.random.default_rng(1)
+x, w = random.standard_normal((5, 64), dtype=np.float32), random.standard_normal(64, dtype=np.float32)
+right = x / np.sqrt((x.astype(np.float64) ** 2).mean(-1, keepdims=True) + 1e-6) * w
+print(json.dumps(float(np.abs(kernel.rms_norm(x, w, 1e-6) - right).max())))
+""")
+        self.assertLess(error, 1e-5)
+
+
+class LockFiles(Interop):
+    """kernels.lock as each side writes it, byte for byte."""
+
+    def both(self, interpreter: Path, form: str, dependencies: dict) -> tuple:
+        theirs = project(self.place / "theirs", dependencies)
+        mine = project(self.place / "mine", dependencies)
+        with Server(PROGRAM, self.ours, *TRUSTED) as server:
+            kernels(interpreter, "lock", theirs, cache=self.cache, endpoint=server.url)
+            PROGRAM.run("lock", mine, "--lock-format", form, cache=self.place / "own" / "hub", endpoint=server.url)
+        return (theirs / "kernels.lock").read_bytes(), (mine / "kernels.lock").read_bytes()
+
+    def test_the_form_of_0_16_is_byte_for_byte_the_same(self):
+        theirs, mine = self.both(PYTHON_016, "v1", {"acme/vector": 1, "acme/doubler": 2, "acme/many": 1})
+        self.assertEqual(mine, theirs)
+        entry = json.loads(theirs)[0]
+        self.assertEqual(entry["sha"], self.commits["acme/vector", 1])
+        self.assertEqual(entry["variants"]["torch-cpu"]["hash"], fixtures.VECTOR_HASH)
+
+    def test_the_newest_form_is_byte_for_byte_the_same(self):
+        theirs, mine = self.both(PYTHON_NEW, "v2", {"acme/quadrupler": 1, "acme/many": 1})
+        self.assertEqual(mine, theirs)
+
+    def test_what_python_locked_we_download_and_check_and_python_loads(self):
+        folder = project(self.place / "project", {"acme/doubler": 1})
+        for interpreter in (PYTHON_NEW, PYTHON_016):
+            with self.subTest(interpreter=interpreter.parts[-3]):
+                cache = Path(tempfile.mkdtemp(dir=self.place)) / "hub"
+                with Server(PROGRAM, self.ours, *TRUSTED) as server:
+                    kernels(interpreter, "lock", folder, cache=self.cache, endpoint=server.url)
+                    # All of them: the two programs may see another backend where CUDA is installed but no GPU.
+                    PROGRAM.run("download", folder, "--all-variants", cache=cache, endpoint=server.url)
+                PROGRAM.run("check", folder, cache=cache, HF_HUB_OFFLINE=1)
+                self.assertEqual(python(interpreter, KernelsPackage.LOAD.replace("version=1", f"revision={self.commits['acme/doubler', 1]!r}"),
+                                        cache, HF_HUB_OFFLINE=1), [1, [2, 4, 6]])
+
+    def test_what_we_locked_and_downloaded_python_accepts_as_downloaded(self):
+        for interpreter, form in ((PYTHON_NEW, "v2"), (PYTHON_016, "v1")):
+            with self.subTest(form=form):
+                folder = project(Path(tempfile.mkdtemp(dir=self.place)), {"acme/doubler": 1})
+                cache = Path(tempfile.mkdtemp(dir=self.place)) / "hub"
+                with Server(PROGRAM, self.ours, *TRUSTED) as server:
+                    PROGRAM.run("lock", folder, "--lock-format", form, cache=cache, endpoint=server.url)
+                    PROGRAM.run("download", folder, "--all-variants", cache=cache, endpoint=server.url)
+                    blobs = cache / "kernels--acme--doubler" / "blobs"
+                    before = {path.name: path.stat().st_ino for path in blobs.iterdir()}
+                    # 0.16 also compares the locked hash with the files in the cache.
+                    kernels(interpreter, "download", folder, cache=cache, endpoint=server.url)
+                after = {path.name: path.stat().st_ino for path in blobs.iterdir()}
+                self.assertEqual({name: after[name] for name in before}, before)
+
+
+def main() -> int:
+    global PYTHON_NEW, PYTHON_016, PROGRAM, BUILT
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--built", type=Path, required=True)
+    parser.add_argument("tests", nargs="*")
+    options = parser.parse_args()
+    PROGRAM = Program(os.environ.get("KERNELS_BIN") or options.program)
+    BUILT = options.built
+    try:
+        PYTHON_NEW = environment(options.work, "new", "requirements-new.txt")
+        PYTHON_016 = environment(options.work, "016", "requirements-016.txt")
+    except IndexUnreachable as reason:
+        print(f"skipped: {reason}")
+        return 77
+    result = unittest.main(argv=[sys.argv[0], "--verbose", *options.tests], exit=False).result
+    return 0 if result.wasSuccessful() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
