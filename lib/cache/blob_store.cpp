@@ -20,6 +20,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -86,7 +87,10 @@ constexpr std::size_t kHeaderSize = 16 + 8 + kHostSize;  // magic, process, host
 constexpr std::size_t kRecordSize = 16;
 constexpr std::uint64_t kMaxRecords = 1 << 20;
 constexpr std::size_t kReadBack = 256 << 10;
-constexpr std::size_t kMaxQueuedBytes = 6 << 20;
+constexpr std::size_t kMaxQueuedBytes = 4 << 20;
+constexpr std::size_t kMaxIdleBytes = 4 << 20;
+constexpr std::uint64_t kEarlyFlush = 16 << 20;
+constexpr std::uint64_t kReserveAbove = 1 << 20;
 
 void put_u64(std::byte* to, std::uint64_t value) {
   for (int i = 0; i < 8; ++i)
@@ -144,11 +148,45 @@ struct BlobWriter::State {
   ExtentSet hashable;
   Hasher hasher;
   std::uint64_t hashed = 0;
+  std::uint64_t flushing = 0;  // up to here the disk was asked to begin
   std::uint64_t generation = 0;
   bool finished = false;  // the completion was called or passed on
 };
 
 namespace {
+
+/// Buffers that were hashed and wait to be filled again. Fresh memory costs the kernel more than the copy
+/// into it.
+class Buffers {
+ public:
+  std::vector<std::byte> take(std::size_t capacity) {
+    std::vector<std::byte> out;
+    std::unique_lock guard(mutex_);
+    auto& same = idle_[capacity];
+    if (!same.empty()) {
+      out = std::move(same.back());
+      same.pop_back();
+      idle_bytes_ -= capacity;
+    }
+    guard.unlock();
+    out.reserve(capacity);
+    return out;
+  }
+
+  void give_back(std::vector<std::byte> buffer) {
+    auto capacity = buffer.capacity();
+    std::lock_guard guard(mutex_);
+    if (capacity == 0 || idle_bytes_ + capacity > kMaxIdleBytes) return;
+    buffer.clear();
+    idle_[capacity].push_back(std::move(buffer));
+    idle_bytes_ += capacity;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::size_t, std::vector<std::vector<std::byte>>> idle_;  // by capacity
+  std::size_t idle_bytes_ = 0;
+};
 
 struct HashJob {
   std::shared_ptr<BlobWriter::State> blob;
@@ -183,6 +221,7 @@ class HashThread {
   }
 
   std::function<void(HashJob&)> work;
+  Buffers* buffers = nullptr;
 
  private:
   void loop() {
@@ -198,9 +237,11 @@ class HashThread {
       else
         work(job);
       guard.lock();
+      bool was_full = queued_ > kMaxQueuedBytes;
       queued_ -= job.bytes.size();
       guard.unlock();
-      space_.notify_one();
+      if (was_full) space_.notify_one();
+      buffers->give_back(std::move(job.bytes));
     }
   }
   std::mutex mutex_;
@@ -244,17 +285,32 @@ class Publisher {
     wake_.notify_one();
   }
 
+  /// Lets the disk begin with a piece of a blob that is still growing, so that little is left for the flush.
+  void begin_flush(std::shared_ptr<BlobWriter::State> blob, Extent extent) {
+    {
+      std::lock_guard guard(mutex_);
+      early_.emplace_back(std::move(blob), extent);
+    }
+    wake_.notify_one();
+  }
+
  private:
   void loop() {
     for (;;) {
       std::vector<std::shared_ptr<BlobWriter::State>> batch;
+      std::vector<std::pair<std::shared_ptr<BlobWriter::State>, Extent>> early;
       {
         std::unique_lock guard(mutex_);
-        wake_.wait(guard, [&] { return stopping_ || !ready_.empty(); });
-        if (ready_.empty()) return;
+        wake_.wait(guard, [&] { return stopping_ || !ready_.empty() || !early_.empty(); });
+        if (ready_.empty() && stopping_) return;
         batch.swap(ready_);
+        early.swap(early_);
       }
       publish(batch);
+      for (const auto& [blob, extent] : early)
+        if (blob->fd)  // a hint: it may fail, and wait for the disk
+          ::sync_file_range(blob->fd.get(), static_cast<off64_t>(extent.begin),
+                            static_cast<off64_t>(extent.size()), SYNC_FILE_RANGE_WRITE);
     }
   }
 
@@ -281,6 +337,7 @@ class Publisher {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<std::shared_ptr<BlobWriter::State>> ready_;
+  std::vector<std::pair<std::shared_ptr<BlobWriter::State>, Extent>> early_;
   bool stopping_ = false;
   std::thread thread_;
 };
@@ -298,6 +355,7 @@ struct BlobStore::Workers {
     for (unsigned i = 0; i < count; ++i) {
       hashers.push_back(std::make_unique<HashThread>());
       hashers.back()->work = [this](HashJob& job) { hash(job); };
+      hashers.back()->buffers = &buffers;
     }
   }
 
@@ -314,11 +372,17 @@ struct BlobStore::Workers {
       blob.hashed = job.extent.end;
     }
     if (auto caught_up = read_back(blob); !caught_up) return complete(blob, std::move(caught_up));
-    if (blob.hashed < blob.size) return;
+    if (blob.hashed < blob.size) return begin_flush(job.blob);
     blob.finished = true;
     auto found = blob.hasher.finish_hex();
     if (found != blob.id.str()) return complete(blob, fail(wrong_hash(blob.id.str(), found)));
     publisher.push(job.blob);
+  }
+
+  void begin_flush(const std::shared_ptr<BlobWriter::State>& blob) {
+    if (blob->hashed < blob->flushing + kEarlyFlush) return;
+    publisher.begin_flush(blob, {.begin = blob->flushing, .end = blob->hashed});
+    blob->flushing = blob->hashed;
   }
 
   /// Hashes what came early and lies behind the hashed part now.
@@ -343,6 +407,7 @@ struct BlobStore::Workers {
     completion(std::move(status));
   }
 
+  Buffers buffers;
   Publisher publisher;  // outlives the hashing threads that push to it
   std::vector<std::unique_ptr<HashThread>> hashers;
 };
@@ -357,14 +422,30 @@ const Layout& BlobStore::layout() const {
   return layout_;
 }
 
+std::vector<std::byte> BlobStore::buffer(std::size_t capacity) {
+  return workers_->buffers.take(capacity);
+}
+
 // --- opening and taking over ------------------------------------------------------------------------------
 
 static Status start_tail(BlobWriter::State& blob) {
   blob.records = 0;
   blob.written = {};
-  if (::ftruncate(blob.fd.get(), 0) != 0) return fail(system_error("empty", blob.temporary.string(), errno));
+  // The records go; the space for the content may stay.
+  if (::ftruncate(blob.fd.get(), static_cast<off_t>(blob.size)) != 0)
+    return fail(system_error("make room in", blob.temporary.string(), errno));
   auto header = make_header();
   return write_at(blob.fd.get(), header, blob.size, blob.temporary.string());
+}
+
+/// Halves what the kernel spends on each write to ext4, and finds a full disk before anything is fetched.
+/// Where the file system cannot do it nothing is lost.
+static Status reserve_space(const BlobWriter::State& blob) {
+  if (blob.size <= kReserveAbove) return {};
+  int failed = ::fallocate(blob.fd.get(), 0, 0, static_cast<off_t>(blob.size)) == 0 ? 0 : errno;
+  if (failed != ENOSPC && failed != EDQUOT) return {};
+  return fail(
+      system_error("reserve " + std::to_string(blob.size) + " bytes for", blob.final_path.string(), failed));
 }
 
 static Status create_temporary(BlobWriter::State& blob, const fs::path& folder) {
@@ -373,6 +454,10 @@ static Status create_temporary(BlobWriter::State& blob, const fs::path& folder) 
   blob.fd = UniqueFd(::open(blob.temporary.c_str(), flags, 0666));
   if (!blob.fd) return fail(system_error("create", blob.temporary.string(), errno));
   ::flock(blob.fd.get(), LOCK_EX | LOCK_NB);
+  if (auto reserved = reserve_space(blob); !reserved) {
+    ::unlink(blob.temporary.c_str());
+    return reserved;
+  }
   return start_tail(blob);
 }
 
@@ -541,12 +626,13 @@ Status BlobWriter::restart(BlobStore::Completion completion) {
   blob.hasher = blob.id.hasher(blob.size);
   blob.hashable = {};
   blob.hashed = 0;
+  blob.flushing = 0;
   return start_tail(blob);
 }
 
 void BlobWriter::discard() {
+  // The descriptor stays with the state: the publishing thread may be using it.
   ::unlink(state_->temporary.c_str());
-  state_->fd.reset();
 }
 
 }  // namespace kernels::cache

@@ -40,6 +40,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int kMaxHops = 20;
 constexpr std::size_t kMaxHeaderBytes = 64 << 10;
 constexpr long kReceiveBuffer = 64 << 10;
+constexpr long kBulkReceiveBuffer = 512 << 10;
 
 struct EasyCleanup {
   void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
@@ -133,7 +134,7 @@ class CurlClient final : public HttpClient {
   }
 
   HttpCounters counters() const override { return counters_; }
-  std::optional<std::chrono::microseconds> connect_time() const override { return connect_time_; }
+  std::optional<std::chrono::microseconds> distance() const override { return distance_; }
 
  private:
   bool is_done() {
@@ -227,7 +228,8 @@ class CurlClient final : public HttpClient {
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_HTTP_TRANSFER_DECODING, 1L);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, kReceiveBuffer);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
+                     transfer.request.is_bulk ? kBulkReceiveBuffer : kReceiveBuffer);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, static_cast<long>(options_.connect_timeout.count()));
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1024L);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options_.stall_timeout.count()));
@@ -341,13 +343,19 @@ class CurlClient final : public HttpClient {
   }
 
   void note_distance(const Transfer& transfer) {
-    curl_off_t resolved = 0;
-    curl_off_t connected = 0;
-    curl_easy_getinfo(transfer.easy.get(), CURLINFO_NAMELOOKUP_TIME_T, &resolved);
-    curl_easy_getinfo(transfer.easy.get(), CURLINFO_CONNECT_TIME_T, &connected);
-    if (connected <= resolved) return;  // the connection was there before
-    std::chrono::microseconds took(connected - resolved);
-    connect_time_ = std::min(connect_time_.value_or(took), took);
+    note_distance(transfer, CURLINFO_NAMELOOKUP_TIME_T, CURLINFO_CONNECT_TIME_T);
+    note_distance(transfer, CURLINFO_PRETRANSFER_TIME_T, CURLINFO_STARTTRANSFER_TIME_T);
+  }
+
+  /// A round trip lies between the two; one that was slow because a processor was busy must not count.
+  void note_distance(const Transfer& transfer, CURLINFO from, CURLINFO to) {
+    curl_off_t begin = 0;
+    curl_off_t end = 0;
+    curl_easy_getinfo(transfer.easy.get(), from, &begin);
+    curl_easy_getinfo(transfer.easy.get(), to, &end);
+    if (end <= begin) return;  // the connection was there before
+    std::chrono::microseconds took(end - begin);
+    distance_ = std::min(distance_.value_or(took), took);
   }
 
   static Error transfer_error(Transfer& transfer, CURLcode code) {
@@ -425,7 +433,7 @@ class CurlClient final : public HttpClient {
   std::vector<std::function<void()>> posts_;
   std::size_t expected_posts_ = 0;
   HttpCounters counters_;
-  std::optional<std::chrono::microseconds> connect_time_;
+  std::optional<std::chrono::microseconds> distance_;
 };
 
 }  // namespace

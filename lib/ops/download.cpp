@@ -35,8 +35,10 @@ constexpr std::uint64_t kSplitAbove = 8 * kMiB;
 constexpr std::uint64_t kLargestRange = 64 * kMiB;
 constexpr std::size_t kRangesPerFile = 12;
 constexpr std::size_t kSmallChunk = 64 << 10;
-/// What a kill can lose of a large file: a chunk for each of its ranges, well below 8 MiB together.
+/// What a kill can lose of a large file: a chunk for each of its ranges, well below 8 MiB together. A file in
+/// one stream has larger ones, because each wakes the thread that hashes.
 constexpr std::size_t kLargeChunk = 256 << 10;
+constexpr std::size_t kStreamChunk = 512 << 10;
 constexpr std::chrono::microseconds kNear{3000};
 constexpr std::chrono::seconds kLongestLockWait{60};
 
@@ -275,6 +277,8 @@ class Downloader {
                                                                      item.commit.str(), item.file.path)
                                                   : range->file->direct_url;
     if (!whole) request.range = hub::ByteRange{.first = range->accepted, .last = range->extent.end - 1};
+    request.is_bulk =
+        range->file->knows_distance && range->file->parallel == 1 && range->extent.size() > kSplitAbove;
     range->moved = false;
     request.sink = hub::BodySink{
         .begin = [this, range](const hub::ResponseHead& head) { return begin(*range, head); },
@@ -317,7 +321,7 @@ class Downloader {
     bool elsewhere = hub::origin_of(head.url).value_or(hub::Origin{}) !=
                      hub::origin_of(options_.settings.endpoint).value_or(hub::Origin{});
     if (elsewhere) file.direct_url = head.url;
-    auto distance = client_->connect_time();
+    auto distance = client_->distance();
     bool far = distance && *distance > kNear;
     if (far && file.item.file.size > kSplitAbove) file.parallel = kRangesPerFile;
     // The other ranges start from the event loop, not from inside libcurl's callback.
@@ -330,6 +334,11 @@ class Downloader {
     if (found != active_.end()) pump(*found);
   }
 
+  static std::size_t chunk_size(const File& file) {
+    if (file.item.file.size <= kSplitAbove) return kSmallChunk;
+    return file.parallel == 1 ? kStreamChunk : kLargeChunk;
+  }
+
   Status take(Range& range, std::span<const std::byte> bytes) {
     range.moved = true;
     if (range.position < range.accepted) {
@@ -339,11 +348,10 @@ class Downloader {
     }
     if (bytes.size() > range.extent.end - range.position) return fail(too_many_bytes(range.file->item));
     range.position += bytes.size();
-    bool large = range.file->item.file.size > kSplitAbove;
+    auto chunk = chunk_size(*range.file);
     while (!bytes.empty()) {
-      auto limit =
-          std::min<std::uint64_t>(large ? kLargeChunk : kSmallChunk, range.extent.end - range.accepted);
-      if (range.chunk.capacity() < limit) range.chunk.reserve(limit);
+      auto limit = std::min<std::uint64_t>(chunk, range.extent.end - range.accepted);
+      if (range.chunk.capacity() == 0) range.chunk = store_.buffer(limit);
       auto part = std::min<std::uint64_t>(limit - range.chunk.size(), bytes.size());
       range.chunk.insert(range.chunk.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(part));
       bytes = bytes.subspan(part);

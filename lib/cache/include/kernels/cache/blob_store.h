@@ -65,6 +65,10 @@ class BlobStore {
   Result<std::shared_ptr<BlobWriter>> open(const RepoId& repo, const BlobId& id, std::uint64_t size,
                                            Completion completion);
 
+  /// An empty buffer of that capacity for BlobWriter::write; one that was written and hashed before, if any is
+  /// idle. Any thread.
+  std::vector<std::byte> buffer(std::size_t capacity);
+
   /// Hashes a file that is there already; `completion` tells whether it is the blob of that name and size:
   /// done, not_found, integrity, or io.
   void verify(const std::filesystem::path& path, const BlobId& id, std::uint64_t size, Completion completion);

@@ -54,6 +54,7 @@ struct HttpRequest {
   std::optional<ByteRange> range = std::nullopt;
   std::optional<BodySink> sink = std::nullopt;  ///< none: the body is collected
   std::uint64_t max_body = 32ULL << 20;         ///< a collected body that is longer is refused as it arrives
+  bool is_bulk = false;  ///< the answer is long and near: fewer, larger reads are worth their memory
 };
 
 /// What a transfer ended with: any answer of the server (also 404 or 503) is a response; an Error is the way
@@ -100,8 +101,9 @@ class HttpClient {
   /// under way then end with that error, without calling their `done`.
   virtual Status run(const std::stop_token& stop) = 0;
   virtual HttpCounters counters() const = 0;
-  /// The smallest time that a connection took to be made; nothing before the first one. Tells far from near.
-  virtual std::optional<std::chrono::microseconds> connect_time() const = 0;
+  /// The smallest time in which a connection was made or an answer began; nothing before the first one. Tells
+  /// far from near.
+  virtual std::optional<std::chrono::microseconds> distance() const = 0;
 };
 
 std::unique_ptr<HttpClient> make_http_client(HttpOptions options);
