@@ -1,5 +1,6 @@
 #include "kernels/hub/api.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "kernels/base/log.h"
@@ -75,7 +76,7 @@ void Api::get(HttpRequest request, Then<HttpResponse> then, int attempt) {
         response ? is_transient(response->head.status) : response.error().code() == Errc::network;
     auto head = response ? std::optional(response->head) : std::nullopt;
     auto delay = retry_delay(attempt, head);
-    if (!transient || attempt > max_retries_ || !delay) return then(std::move(response));
+    if (!transient || attempt > limit || !delay) return then(std::move(response));
     log(LogLevel::info,
         "trying again in " + std::to_string(delay->count()) + " ms: " + display_url(copy.url));
     client_.after(*delay, [this, copy = std::move(copy), then = std::move(then), attempt]() mutable {

@@ -16,6 +16,9 @@ TEST_CASE("program: help, version and mistakes", "[cli]") {
   CHECK(help.status == 0);
   CHECK(has(help.out, "lock"));
   CHECK(world.kernels({}).status == 2);
+  auto typo = world.kernels({"lokc"});
+  CHECK(typo.status == 2);
+  CHECK(has(typo.err, "did you mean `kernels lock`?"));
   auto unknown = world.kernels({"lock", "--chek"});
   CHECK(unknown.status == 2);
   CHECK(has(unknown.err, "--chek"));
