@@ -1,7 +1,11 @@
+#include <algorithm>
 #include <exception>
 #include <string>
+#include <vector>
 
 #include <signal.h>
+
+#include "kernels/base/nearest.h"
 
 #include "commands.h"
 

@@ -72,6 +72,8 @@ void Api::get(HttpRequest request, Then<HttpResponse> then, int attempt) {
   auto copy = request;
   client_.start(std::move(request), [this, copy = std::move(copy), then = std::move(then),
                                      attempt](Result<HttpResponse> response) mutable {
+    // Where nobody answers at all, a person waits at the terminal: say so soon.
+    int limit = response ? max_retries_ : std::min(max_retries_, 2);
     bool transient =
         response ? is_transient(response->head.status) : response.error().code() == Errc::network;
     auto head = response ? std::optional(response->head) : std::nullopt;
