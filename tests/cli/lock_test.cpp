@@ -101,6 +101,27 @@ TEST_CASE("lock: a redirect pins the destination", "[cli]") {
   CHECK(world.kernels({"lock", "--check"}).status == 0);
 }
 
+TEST_CASE("lock: a renamed repository keeps the name that was asked for and records the present one",
+          "[cli]") {
+  World world;
+  auto commit = world.publish_simple("relu", 1);
+  auto moved = [&](const std::string& pattern, const std::string& to) {
+    world.hub->add({.path_pattern = pattern, .lie = lie::redirect(307, to)});
+  };
+  moved("/api/kernels/acme/former/refs", "/api/kernels/acme/relu/refs");
+  moved("/api/kernels/acme/former/tree/", "/api/kernels/acme/relu/tree/" + commit + "/build?recursive=true");
+  for (const char* variant : {"tvm-ffi01-cpu-x86_64-linux", "tvm-ffi01-cu130-x86_64-linux"}) {
+    std::string file = "/" + commit + "/build/" + variant + "/metadata.json";
+    moved("/kernels/acme/former/resolve" + file, "/kernels/acme/relu/resolve" + file);
+  }
+  world.project("[dependencies]\n\"acme/former\" = 1\n");
+  auto run = world.kernels({"lock"});
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  CHECK(json::parse(world.read("kernels.lock"))[0]["dependency"]["repo-id"] == "acme/former");
+  CHECK(json::parse(world.read("kernels.sum"))["kernels"][0]["hub_name"] == "acme/relu");
+}
+
 TEST_CASE("lock: kernels that kernels need are locked with them, a circle is refused", "[cli]") {
   World world;
   world.publish_simple("base", 3);
