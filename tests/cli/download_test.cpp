@@ -1,3 +1,4 @@
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -358,25 +359,58 @@ TEST_CASE("download: a cache that cannot be written is told with its path and st
   CHECK(has(run.err, "file/cache"));
 }
 
-TEST_CASE("download: a full disk is told, and the cache stays valid", "[cli]") {
-  World world;
-  publish_large(world, noise(4 << 20));
-  std::filesystem::create_directories(world.cache());
-  auto script = "mount -t tmpfs -o size=2m none " + world.cache().string() + " && exec " +
-                std::string(KERNELS_PROGRAM) + " download";
+namespace {
+
+/// Runs a script in which $CACHE is a small file system of its own and $KERNELS the program. Nothing where
+/// this machine does not allow a mount.
+std::optional<Outcome> in_own_file_system(const World& world, const std::string& size,
+                                          const std::string& script) {
   auto probe = run_program({"unshare", "-m", "sh", "-c", "mount -t tmpfs -o size=1m none /mnt"});
   if (probe.status != 0) {
     WARN("skipped: a small file system of our own cannot be mounted here");
-    return;
+    return std::nullopt;
   }
-  auto run = run_program(
-      {"unshare", "-m", "sh", "-c", script},
-      {.folder = world.folder(),
-       .environment = {{"HF_ENDPOINT", world.hub->url()}, {"HF_HUB_CACHE", world.cache().string()}}});
-  INFO(run.err);
-  CHECK(run.status == 5);
-  CHECK(has(run.err, "No space left"));
-  CHECK(has(run.err, "hint: free some space"));
+  std::filesystem::create_directories(world.cache());
+  std::map<std::string, std::string> environment = {{"HF_ENDPOINT", world.hub->url()},
+                                                    {"HF_HUB_CACHE", world.cache().string()},
+                                                    {"CACHE", world.cache().string()},
+                                                    {"KERNELS", KERNELS_PROGRAM}};
+  return run_program(
+      {"unshare", "-m", "sh", "-c", "mount -t tmpfs -o size=" + size + " none $CACHE && " + script},
+      {.folder = world.folder(), .environment = environment});
+}
+
+}  // namespace
+
+TEST_CASE("download: a full disk is told, and nothing gets its final name", "[cli]") {
+  World world;
+  publish_large(world, noise(4 << 20));
+  auto run = in_own_file_system(world, "2m",
+                                "$KERNELS download; status=$?; ls $CACHE/kernels--acme--relu; exit $status");
+  if (!run) return;
+  INFO(run->err);
+  CHECK(run->status == 5);
+  CHECK(has(run->err, "No space left"));
+  CHECK(has(run->err, "hint: free some space"));
+  CHECK_FALSE(has(run->out, "snapshots"));
+}
+
+TEST_CASE("download: a read-only cache is told; with everything in it nothing needs to be written", "[cli]") {
+  World world;
+  world.publish_simple("relu");
+  world.project(kOne);
+  REQUIRE(world.kernels({"lock"}).status == 0);
+  auto empty = in_own_file_system(world, "2m", "mount -o remount,ro $CACHE && exec $KERNELS download");
+  if (!empty) return;
+  CHECK(empty->status == 5);
+  CHECK(has(empty->err, "Read-only file system"));
+  auto full = in_own_file_system(world, "2m",
+                                 "$KERNELS download && mount -o remount,ro $CACHE && $KERNELS download && "
+                                 "exec $KERNELS --offline check");
+  INFO(full->err);
+  CHECK(full->status == 0);
+  CHECK(has(full->out, "Everything is in the cache"));
+  CHECK(has(full->out, "1 of 1 kernel would run"));
 }
 
 TEST_CASE("download: a lock of the Python package alone still downloads, from the listings", "[cli]") {
