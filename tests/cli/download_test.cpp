@@ -435,6 +435,21 @@ TEST_CASE("download: a lock of the Python package alone still downloads, from th
   CHECK(has(tampered.err, "is locked as sha256-"));
 }
 
+TEST_CASE("download: what a killed process was building is swept up when it is old", "[cli]") {
+  World world;
+  world.publish_simple("relu");
+  world.project(kOne);
+  REQUIRE(world.kernels({"lock"}).status == 0);
+  auto repository = world.cache() / "kernels--acme--relu";
+  put(repository / "tmp-0a1b2c3d/x", "x");
+  put(repository / "tmp-11111111/x", "x");
+  std::filesystem::last_write_time(repository / "tmp-0a1b2c3d",
+                                   std::filesystem::file_time_type::clock::now() - std::chrono::hours(2));
+  REQUIRE(world.kernels({"download"}).status == 0);
+  CHECK_FALSE(std::filesystem::exists(repository / "tmp-0a1b2c3d"));
+  CHECK(std::filesystem::exists(repository / "tmp-11111111"));
+}
+
 TEST_CASE("download: plain files instead of links where links are switched off", "[cli]") {
   World world;
   auto commit = world.publish_simple("relu");
