@@ -3,13 +3,14 @@
 PRESET  ?= release
 BUILD   := build/$(PRESET)
 JOBS    ?= $(shell nproc)
-export CCACHE_DIR ?= $(HOME)/.cache/ccache
 
-.PHONY: build test demo bench-cli packages generated format tidy fuzz clean
+.PHONY: build configure test demo bench-cli packages generated format tidy fuzz clean
 
-build: packages
+build: configure
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target programs
+
+configure: packages
 	@cmake --preset $(PRESET) -Wno-dev > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
-	@cmake --build --preset $(PRESET) -j $(JOBS)
 
 packages:
 	@.ci/install-packages
@@ -18,10 +19,12 @@ packages:
 demo: build
 	@tests/demo/run.sh $(BUILD)
 
-test: build
+test: configure
+	@cmake --build --preset $(PRESET) -j $(JOBS)
 	@tests/run-all.sh
 
-bench-cli: build
+bench-cli: configure
+	@cmake --build --preset $(PRESET) -j $(JOBS)
 	@tests/bench/run.sh $(BUILD)
 
 # What is checked in and made from the command tree; a test compares.

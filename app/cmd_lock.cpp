@@ -23,12 +23,13 @@ struct LockOptions {
 
 Result<ops::Upgrade> to_upgrade(const LockOptions& options) {
   ops::Upgrade upgrade;
-  upgrade.all = options.upgrade_given && options.upgrade.empty();
   for (const auto& text : options.upgrade) {
+    if (text.empty() || text == "{}") continue;  // how the parser spells an option without its value
     auto repo = RepoId::parse(text);
     if (!repo) return fail(std::move(repo).error());
     upgrade.repositories.insert(*repo);
   }
+  upgrade.all = options.upgrade_given && upgrade.repositories.empty();
   return upgrade;
 }
 
@@ -81,9 +82,9 @@ Command add_lock(CLI::App& root) {
   command->add_flag("--dry-run", options->dry_run, "Write nothing; show what would change");
   command
       ->add_option("--upgrade", options->upgrade,
-                   "Move pins to what the Hub has now: of these repositories, or all")
+                   "Move pins to what the Hub has now: of this repository, or all")
       ->type_name("REPO")
-      ->expected(0, -1);
+      ->expected(0, 1);
   command
       ->add_option("--target", options->targets,
                    "Fail if this target would find no variant: a name in the project file, or key=value,…")

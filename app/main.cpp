@@ -1,7 +1,11 @@
+#include <algorithm>
 #include <exception>
 #include <string>
+#include <vector>
 
 #include <signal.h>
+
+#include "kernels/base/nearest.h"
 
 #include "commands.h"
 
@@ -18,6 +22,21 @@ ExitCode run_selected(const CLI::App& root, const std::vector<Command>& commands
   return ExitCode::usage;
 }
 
+/// What the parser said, and a better guess where the first word is no command.
+kernels::Error usage_error(const CLI::ParseError& error, const CLI::App& root, int argc, char** argv) {
+  std::vector<std::string> names;
+  for (const auto* command : root.get_subcommands([](const CLI::App*) { return true; }))
+    if (!command->get_group().empty()) names.push_back(command->get_name());
+  std::string first = argc > 1 ? argv[1] : "";
+  bool is_word = !first.empty() && first[0] != '-' && std::ranges::find(names, first) == names.end();
+  if (!is_word)
+    return kernels::Error(kernels::Errc::invalid_argument, error.what())
+        .with_hint("`kernels COMMAND --help` lists the options of a command");
+  auto guess = kernels::nearest(first, names);
+  return kernels::Error(kernels::Errc::invalid_argument, "there is no command `" + first + "`")
+      .with_hint(guess ? "did you mean `kernels " + *guess + "`?" : "`kernels --help` lists the commands");
+}
+
 ExitCode parse_and_run(int argc, char** argv) {
   CLI::App root("", "kernels");
   GlobalOptions globals;
@@ -28,10 +47,7 @@ ExitCode parse_and_run(int argc, char** argv) {
     root.exit(success);
     return ExitCode::ok;
   } catch (const CLI::ParseError& error) {
-    Reporter reporter(Verbosity::normal);
-    reporter.error(
-        kernels::Error(kernels::Errc::invalid_argument, error.what())
-            .with_hint("`kernels --help` lists the commands, `kernels COMMAND --help` their options"));
+    Reporter(Verbosity::normal).error(usage_error(error, root, argc, argv));
     return ExitCode::usage;
   }
   return run_selected(root, commands, globals);

@@ -32,9 +32,10 @@ static std::vector<std::string> row_text(const bench::BenchRow& row) {
     cells.push_back(human_time(timing->kernel.median));
     cells.push_back(fixed(timing->gb_per_s, 1));
     cells.push_back(fixed(timing->share_of_limit * 100, 0) + " %");
+    cells.push_back(timing->method.substr(0, timing->method.find(':')));
     if (timing->unsteady) verdict += ", unsteady";
   } else {
-    cells.insert(cells.end(), {"-", "-", "-"});
+    cells.insert(cells.end(), {"-", "-", "-", "-"});
   }
   cells.push_back(verdict);
   return cells;
@@ -46,10 +47,9 @@ static std::string kernel_text(const BenchedKernel& kernel) {
   for (const auto& row : kernel.report.rows)
     if (row.result.timing && timed == nullptr) timed = &row;
   if (!kernel.report.rows.empty()) out += "  on " + kernel.report.rows.front().result.device + "\n";
-  if (timed != nullptr)
-    out += "  " + timed->result.timing->method + "\n  limit: " + timed->result.timing->limit_method + "\n";
+  if (timed != nullptr) out += "  limit: " + timed->result.timing->limit_method + "\n";
   std::vector<std::vector<std::string>> rows = {
-      {"FUNCTION", "TYPE", "WORKLOAD", "MEDIAN", "GB/S", "LIMIT", "RESULT"}};
+      {"FUNCTION", "TYPE", "WORKLOAD", "MEDIAN", "GB/S", "LIMIT", "CACHE", "RESULT"}};
   for (const auto& row : kernel.report.rows)
     rows.push_back(row_text(row));
   out += "\n" + table(rows);

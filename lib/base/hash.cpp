@@ -127,7 +127,7 @@ Result<std::vector<std::byte>> from_base64(std::string_view text) {
   if (text.empty()) return out;
   EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
                   reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
-  out.resize(out.size() - padding);
+  out.erase(out.end() - static_cast<std::ptrdiff_t>(padding), out.end());
   return out;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <map>
 
 #include <fcntl.h>
@@ -12,6 +13,8 @@
 namespace kernels::cache {
 
 namespace fs = std::filesystem;
+
+static constexpr std::string_view kBuilding = "tmp-";
 
 bool has_snapshot_entry(const Layout& layout, const RepoId& repo, const Commit& commit,
                         const FileEntry& file) {
@@ -70,7 +73,7 @@ static Status fill_folder(const Layout& layout, const RepoId& repo, const Commit
 static Status create_folder(const Layout& layout, const RepoId& repo, const fs::path& final_folder,
                             const std::string& prefix, const std::vector<const FileEntry*>& files,
                             Links links) {
-  auto building = layout.repository(repo) / ("tmp-" + random_suffix());
+  auto building = layout.repository(repo) / (std::string(kBuilding) + random_suffix());
   Status status;
   for (const auto* file : files) {
     auto place = building / file->path.str().substr(prefix.size());
@@ -111,6 +114,20 @@ Status publish_snapshot(const Layout& layout, const RepoId& repo, const Commit& 
     if (auto filled = fill_folder(layout, repo, commit, entries, links); !filled) return filled;
   }
   return {};
+}
+
+void sweep_leftovers(const Layout& layout, const RepoId& repo) {
+  auto limit = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  std::error_code code;
+  std::vector<fs::path> old;
+  for (fs::directory_iterator it(layout.repository(repo), code), end; !code && it != end;
+       it.increment(code)) {
+    std::error_code ignored;
+    bool is_ours = it->path().filename().string().starts_with(kBuilding) && it->is_directory(ignored);
+    if (is_ours && it->last_write_time(ignored) < limit) old.push_back(it->path());
+  }
+  for (const auto& folder : old)
+    fs::remove_all(folder, code);
 }
 
 Status publish_ref(const Layout& layout, const RepoId& repo, std::string_view revision,

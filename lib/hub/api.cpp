@@ -1,5 +1,6 @@
 #include "kernels/hub/api.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "kernels/base/log.h"
@@ -71,11 +72,13 @@ void Api::get(HttpRequest request, Then<HttpResponse> then, int attempt) {
   auto copy = request;
   client_.start(std::move(request), [this, copy = std::move(copy), then = std::move(then),
                                      attempt](Result<HttpResponse> response) mutable {
+    // Where nobody answers at all, a person waits at the terminal: say so soon.
+    int limit = response ? max_retries_ : std::min(max_retries_, 2);
     bool transient =
         response ? is_transient(response->head.status) : response.error().code() == Errc::network;
     auto head = response ? std::optional(response->head) : std::nullopt;
     auto delay = retry_delay(attempt, head);
-    if (!transient || attempt > max_retries_ || !delay) return then(std::move(response));
+    if (!transient || attempt > limit || !delay) return then(std::move(response));
     log(LogLevel::info,
         "trying again in " + std::to_string(delay->count()) + " ms: " + display_url(copy.url));
     client_.after(*delay, [this, copy = std::move(copy), then = std::move(then), attempt]() mutable {
@@ -85,8 +88,8 @@ void Api::get(HttpRequest request, Then<HttpResponse> then, int attempt) {
 }
 
 template <class T>
-void Api::get_parsed(const RepoId* repo, const std::string& url, std::function<Result<T>(const HttpResponse&)> parse,
-                     Then<T> then) {
+void Api::get_parsed(const RepoId* repo, const std::string& url,
+                     std::function<Result<T>(const HttpResponse&)> parse, Then<T> then) {
   auto name = repo != nullptr ? std::optional(*repo) : std::nullopt;
   get({.url = std::move(url)},
       [name, parse = std::move(parse), then = std::move(then)](Result<HttpResponse> r) {
@@ -96,11 +99,25 @@ void Api::get_parsed(const RepoId* repo, const std::string& url, std::function<R
       });
 }
 
+/// The name in `…/api/kernels/<id>/refs`, where the answer came from in the end.
+static std::string name_in_refs_url(const std::string& url) {
+  constexpr std::string_view kBefore = "/api/kernels/";
+  constexpr std::string_view kAfter = "/refs";
+  auto begin = url.find(kBefore);
+  auto end = url.rfind(kAfter);
+  if (begin == std::string::npos || end == std::string::npos || end < begin + kBefore.size()) return {};
+  auto name = url.substr(begin + kBefore.size(), end - begin - kBefore.size());
+  return RepoId::parse(name) ? name : std::string();
+}
+
 void Api::refs(const RepoId& repo, Then<RepositoryRefs> then) {
-  auto url = api_url(endpoint_, repo, "/refs");
-  get_parsed<RepositoryRefs>(
-      &repo, url, [](const HttpResponse& r) { return parse_refs(r.body, display_url(r.head.url)); },
-      std::move(then));
+  auto parse = [name = repo.str()](const HttpResponse& r) {
+    auto refs = parse_refs(r.body, display_url(r.head.url));
+    auto present = name_in_refs_url(r.head.url);
+    if (refs && r.hops > 0 && present != name) refs->renamed_to = present;
+    return refs;
+  };
+  get_parsed<RepositoryRefs>(&repo, api_url(endpoint_, repo, "/refs"), parse, std::move(then));
 }
 
 void Api::revision(const RepoId& repo, const std::string& revision, Then<RevisionInfo> then) {

@@ -360,6 +360,8 @@ class CurlClient final : public HttpClient {
 
   static Error transfer_error(Transfer& transfer, CURLcode code) {
     if (transfer.failure) return std::move(*transfer.failure);
+    // libcurl's name for a single header line beyond its own limit.
+    if (code == CURLE_OUT_OF_MEMORY) return Error(Errc::network, "the answer's headers are longer than 64 KiB");
     std::string text = curl_easy_strerror(code);
     if (!text.empty()) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
     Error error(Errc::network,

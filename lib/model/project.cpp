@@ -41,7 +41,7 @@ class ProjectReader {
   Error at(const toml::node& node, const Error& error) const {
     Error placed(error.code(), where(node).str() + ": " + error.text());
     for (const auto& step : error.steps())
-      placed = std::move(placed).while_doing(step);
+      static_cast<void>(std::move(placed).while_doing(step));
     return std::move(placed).with_hint(error.hint());
   }
   std::unexpected<Error> bad(const toml::node& node, std::string text, std::string hint = {}) const {

@@ -468,6 +468,7 @@ Status publish(const cache::Layout& layout, const DownloadPlan& plan, cache::Lin
   for (const auto& item : plan.kernels) {
     const auto& kernel = *item.kernel;
     auto published = cache::publish_snapshot(layout, kernel.repo, kernel.commit, item.files, links);
+    cache::sweep_leftovers(layout, kernel.repo);
     if (published) published = cache::publish_ref(layout, kernel.repo, kernel.ref, kernel.commit);
     if (!published)
       return fail(

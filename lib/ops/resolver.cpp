@@ -360,6 +360,7 @@ class Resolver {
       node.commit = chosen->commit;
       node.ref = chosen->ref;
       node.ref_is_tag = chosen->is_tag;
+      node.hub_name = refs->renamed_to;
       list(node);
     });
   }

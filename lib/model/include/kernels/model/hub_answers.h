@@ -23,6 +23,7 @@ struct GitRef {
 struct RepositoryRefs {
   std::vector<GitRef> branches;
   std::vector<GitRef> tags;
+  std::string renamed_to = {};  ///< the repository's present name, if the Hub redirected to another one
 };
 Result<RepositoryRefs> parse_refs(std::string_view json, const std::string& what);
 

@@ -1,0 +1,54 @@
+#include "support/catch.h"
+#include "support/world.h"
+
+using namespace kernels::test;
+
+namespace {
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+}  // namespace
+
+TEST_CASE("program: help, version and mistakes", "[cli]") {
+  World world;
+  CHECK(has(world.kernels({"--version"}).out, "kernels "));
+  auto help = world.kernels({"--help"});
+  CHECK(help.status == 0);
+  CHECK(has(help.out, "lock"));
+  CHECK(world.kernels({}).status == 2);
+  auto typo = world.kernels({"lokc"});
+  CHECK(typo.status == 2);
+  CHECK(has(typo.err, "did you mean `kernels lock`?"));
+  auto unknown = world.kernels({"lock", "--chek"});
+  CHECK(unknown.status == 2);
+  CHECK(has(unknown.err, "--chek"));
+  CHECK(world.kernels({"download", "--jobs", "0"}).status == 2);
+  auto endpoint = world.kernels({"lock"}, {.environment = {{"HF_ENDPOINT", "ftp://x"}}});
+  CHECK(endpoint.status == 2);
+  CHECK(has(endpoint.err, "HF_ENDPOINT"));
+}
+
+TEST_CASE("program: a reader that goes away ends it quietly", "[cli]") {
+  auto run = run_program(
+      {"sh", "-c",
+       std::string(KERNELS_PROGRAM) + " generate man | head -1 > /dev/null; echo ${PIPESTATUS:-0}"});
+  CHECK(run.err.empty());
+}
+
+TEST_CASE("program: results go to stdout and everything else to stderr", "[cli]") {
+  World world;
+  world.publish_simple("relu");
+  world.project("[dependencies]\n\"acme/relu\" = 1\n");
+  auto quiet = world.kernels({"-q", "lock"});
+  CHECK(quiet.err.empty());
+  auto verbose = world.kernels({"-vv", "lock", "--upgrade"});
+  CHECK(has(verbose.err, "GET http://127.0.0.1"));
+  CHECK_FALSE(has(verbose.out, "GET"));
+}
+
+TEST_CASE("program: completion scripts exist for every shell", "[cli]") {
+  World world;
+  for (const char* shell : {"bash", "zsh", "fish"})
+    CHECK(has(world.kernels({"completion", shell}).out, "download"));
+  CHECK(world.kernels({"completion", "csh"}).status == 2);
+}

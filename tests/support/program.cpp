@@ -1,0 +1,88 @@
+#include "support/program.h"
+
+#include <array>
+#include <cstdlib>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace kernels::test {
+
+namespace {
+
+std::vector<std::string> environment_of(const RunOptions& options) {
+  std::vector<std::string> out;
+  for (const char* kept : {"PATH", "HOME", "ASAN_OPTIONS", "UBSAN_OPTIONS"})
+    if (const char* value = std::getenv(kept); value != nullptr && !options.environment.contains(kept))
+      out.push_back(std::string(kept) + "=" + value);
+  for (const auto& [name, value] : options.environment)
+    out.push_back(name + "=" + value);
+  return out;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> out;
+  for (auto& text : texts)
+    out.push_back(text.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+/// Reads from one pipe; false at its end.
+bool drain(int fd, std::string& into) {
+  std::array<char, 65536> buffer{};
+  ssize_t got = ::read(fd, buffer.data(), buffer.size());
+  if (got <= 0) return false;
+  into.append(buffer.data(), static_cast<std::size_t>(got));
+  return true;
+}
+
+}  // namespace
+
+Outcome run_program(const std::vector<std::string>& arguments, const RunOptions& options) {
+  auto texts = arguments;
+  auto variables = environment_of(options);
+  auto argv = pointers(texts);
+  auto envp = pointers(variables);
+  std::array<int, 2> out{};
+  std::array<int, 2> err{};
+  if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0) std::abort();
+  pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(out[1], 1);
+    ::dup2(err[1], 2);
+    int null = ::open("/dev/null", O_RDONLY);
+    ::dup2(null, 0);
+    if (::chdir(options.folder.c_str()) == 0) ::execvpe(argv[0], argv.data(), envp.data());
+    ::_exit(127);
+  }
+  ::close(out[1]);
+  ::close(err[1]);
+  Outcome outcome;
+  auto begin = std::chrono::steady_clock::now();
+  bool signalled = false;
+  std::array<pollfd, 2> fds = {
+      {{.fd = out[0], .events = POLLIN, .revents = 0}, {.fd = err[0], .events = POLLIN, .revents = 0}}};
+  while (fds[0].fd >= 0 || fds[1].fd >= 0) {
+    ::poll(fds.data(), fds.size(), 5);
+    if (fds[0].revents != 0 && !drain(out[0], outcome.out)) fds[0].fd = -1;
+    if (fds[1].revents != 0 && !drain(err[0], outcome.err)) fds[1].fd = -1;
+    auto elapsed = std::chrono::steady_clock::now() - begin;
+    if (options.signal_after.count() > 0 && !signalled && elapsed > options.signal_after) {
+      ::kill(child, options.signal);
+      signalled = true;
+    }
+    if (elapsed > std::chrono::minutes(1)) ::kill(child, SIGKILL);
+  }
+  ::close(out[0]);
+  ::close(err[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return outcome;
+}
+
+}  // namespace kernels::test

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace kernels::test {
+
+/// How a run of a program ended and what it printed.
+struct Outcome {
+  int status = -1;  ///< exit status; 128 + N after signal N
+  std::string out;
+  std::string err;
+};
+
+struct RunOptions {
+  std::filesystem::path folder = ".";
+  /// Replaces the environment; PATH and HOME are kept.
+  std::map<std::string, std::string> environment = {};
+  /// Sends `signal` after this time; 0: never. The run as a whole is killed after a minute in any case.
+  std::chrono::milliseconds signal_after{0};
+  int signal = 15;
+};
+
+/// Runs a program and waits for it. The first argument is the program.
+Outcome run_program(const std::vector<std::string>& arguments, const RunOptions& options = {});
+
+}  // namespace kernels::test
