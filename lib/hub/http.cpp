@@ -10,10 +10,10 @@
 #include <mutex>
 #include <utility>
 
-#include <curl/curl.h>
-
 #include "kernels/base/log.h"
 #include "kernels/hub/url.h"
+
+#include "curl_library.h"
 
 namespace kernels::hub {
 
@@ -43,19 +43,13 @@ constexpr long kReceiveBuffer = 64 << 10;
 constexpr long kBulkReceiveBuffer = 512 << 10;
 
 struct EasyCleanup {
-  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+  void operator()(CURL* handle) const { curl().easy_cleanup(handle); }
 };
 using EasyHandle = std::unique_ptr<CURL, EasyCleanup>;
 
 struct ListCleanup {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+  void operator()(curl_slist* list) const { curl().slist_free_all(list); }
 };
-
-/// libcurl wants one global initialisation per process and, before 7.84, no second thread at that moment.
-bool curl_is_ready() {
-  static const bool ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-  return ready;
-}
 
 class CurlClient;
 
@@ -78,21 +72,23 @@ struct Transfer {
 class CurlClient final : public HttpClient {
  public:
   explicit CurlClient(HttpOptions options)
-      : options_(std::move(options)), multi_(curl_is_ready() ? curl_multi_init() : nullptr) {
+      : options_(std::move(options)), multi_(load_curl() ? curl().multi_init() : nullptr) {
     if (auto origin = origin_of(options_.endpoint)) origin_ = *origin;
+    if (multi_ == nullptr) return;  // `run` says why
     auto connections = static_cast<long>(options_.max_connections);
-    curl_multi_setopt(multi_, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections);
-    curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, connections);
-    curl_multi_setopt(multi_, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+    curl().multi_setopt(multi_, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections);
+    curl().multi_setopt(multi_, CURLMOPT_MAXCONNECTS, connections);
+    curl().multi_setopt(multi_, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
   }
   CurlClient(const CurlClient&) = delete;
   CurlClient& operator=(const CurlClient&) = delete;
   ~CurlClient() override {
+    if (multi_ == nullptr) return;
     for (auto& transfer : active_)
-      curl_multi_remove_handle(multi_, transfer->easy.get());
+      curl().multi_remove_handle(multi_, transfer->easy.get());
     active_.clear();
     idle_.clear();
-    curl_multi_cleanup(multi_);
+    curl().multi_cleanup(multi_);
   }
 
   void start(HttpRequest request, HttpDone done) override {
@@ -115,21 +111,23 @@ class CurlClient final : public HttpClient {
       std::lock_guard guard(posts_mutex_);
       posts_.push_back(std::move(action));
     }
-    curl_multi_wakeup(multi_);
+    if (multi_ != nullptr) curl().multi_wakeup(multi_);
   }
 
   Status run(const std::stop_token& stop) override {
-    std::stop_callback wake(stop, [this] { curl_multi_wakeup(multi_); });
+    if (!load_curl()) return fail(load_curl().error());
+    if (multi_ == nullptr) return fail(Errc::io, "libcurl has no memory to start with");
+    std::stop_callback wake(stop, [this] { curl().multi_wakeup(multi_); });
     for (;;) {
       if (stop.stop_requested()) return interrupted();
       run_posts();
       run_timers();
       activate_waiting();
       int running = 0;
-      curl_multi_perform(multi_, &running);
+      curl().multi_perform(multi_, &running);
       bool progressed = collect_finished();
       if (is_done()) return {};
-      if (!progressed) curl_multi_poll(multi_, nullptr, 0, poll_timeout(), nullptr);
+      if (!progressed) curl().multi_poll(multi_, nullptr, 0, poll_timeout(), nullptr);
     }
   }
 
@@ -144,7 +142,7 @@ class CurlClient final : public HttpClient {
 
   Status interrupted() {
     for (auto& transfer : active_)
-      curl_multi_remove_handle(multi_, transfer->easy.get());
+      curl().multi_remove_handle(multi_, transfer->easy.get());
     active_.clear();
     waiting_.clear();
     timers_.clear();
@@ -187,7 +185,7 @@ class CurlClient final : public HttpClient {
 
   void activate(std::unique_ptr<Transfer> transfer) {
     if (idle_.empty()) {
-      transfer->easy.reset(curl_easy_init());
+      transfer->easy.reset(curl().easy_init());
     } else {
       transfer->easy = std::move(idle_.back());
       idle_.pop_back();
@@ -200,44 +198,44 @@ class CurlClient final : public HttpClient {
     configure(*transfer);
     ++counters_.requests;
     log(LogLevel::debug, "GET " + display_url(transfer->url));
-    curl_multi_add_handle(multi_, transfer->easy.get());
+    curl().multi_add_handle(multi_, transfer->easy.get());
     active_.push_back(std::move(transfer));
   }
 
   void configure(Transfer& transfer) {
     CURL* easy = transfer.easy.get();
-    curl_easy_reset(easy);
+    curl().easy_reset(easy);
     curl_slist* headers = nullptr;
-    headers = curl_slist_append(headers, "Accept-Encoding: identity");
+    headers = curl().slist_append(headers, "Accept-Encoding: identity");
     if (transfer.authorised && !options_.token.empty() &&
         origin_of(transfer.url).value_or(Origin{}) == origin_)
-      headers = curl_slist_append(headers, ("Authorization: Bearer " + options_.token.reveal()).c_str());
+      headers = curl().slist_append(headers, ("Authorization: Bearer " + options_.token.reveal()).c_str());
     if (transfer.request.range) {
       auto range = *transfer.request.range;
-      headers = curl_slist_append(
+      headers = curl().slist_append(
           headers,
           ("Range: bytes=" + std::to_string(range.first) + "-" + std::to_string(range.last)).c_str());
     }
     transfer.headers.reset(headers);
-    curl_easy_setopt(easy, CURLOPT_URL, transfer.url.c_str());
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, &transfer);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, options_.user_agent.c_str());
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_HTTP_TRANSFER_DECODING, 1L);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
-                     transfer.request.is_bulk ? kBulkReceiveBuffer : kReceiveBuffer);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, static_cast<long>(options_.connect_timeout.count()));
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1024L);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options_.stall_timeout.count()));
-    if (!options_.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, options_.ca_file.c_str());
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &CurlClient::on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &CurlClient::on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
+    curl().easy_setopt(easy, CURLOPT_URL, transfer.url.c_str());
+    curl().easy_setopt(easy, CURLOPT_PRIVATE, &transfer);
+    curl().easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    curl().easy_setopt(easy, CURLOPT_USERAGENT, options_.user_agent.c_str());
+    curl().easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+    curl().easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl().easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl().easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl().easy_setopt(easy, CURLOPT_HTTP_TRANSFER_DECODING, 1L);
+    curl().easy_setopt(easy, CURLOPT_BUFFERSIZE,
+                       transfer.request.is_bulk ? kBulkReceiveBuffer : kReceiveBuffer);
+    curl().easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, static_cast<long>(options_.connect_timeout.count()));
+    curl().easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1024L);
+    curl().easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options_.stall_timeout.count()));
+    if (!options_.ca_file.empty()) curl().easy_setopt(easy, CURLOPT_CAINFO, options_.ca_file.c_str());
+    curl().easy_setopt(easy, CURLOPT_WRITEFUNCTION, &CurlClient::on_body);
+    curl().easy_setopt(easy, CURLOPT_WRITEDATA, &transfer);
+    curl().easy_setopt(easy, CURLOPT_HEADERFUNCTION, &CurlClient::on_header);
+    curl().easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
   }
 
   static std::size_t on_header(char* text, std::size_t, std::size_t size, void* data) {
@@ -268,7 +266,7 @@ class CurlClient final : public HttpClient {
   /// The head is complete when the first piece of the body comes, or at the end of an answer without one.
   static void complete_head(Transfer& transfer) {
     long status = 0;
-    curl_easy_getinfo(transfer.easy.get(), CURLINFO_RESPONSE_CODE, &status);
+    curl().easy_getinfo(transfer.easy.get(), CURLINFO_RESPONSE_CODE, &status);
     transfer.head.status = static_cast<int>(status);
     transfer.head.url = transfer.url;
     transfer.client->note_distance(transfer);
@@ -318,13 +316,13 @@ class CurlClient final : public HttpClient {
   bool collect_finished() {
     bool any = false;
     int left = 0;
-    while (CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+    while (CURLMsg* message = curl().multi_info_read(multi_, &left)) {
       if (message->msg != CURLMSG_DONE) continue;
       CURL* easy = message->easy_handle;
       CURLcode code = message->data.result;
       auto found =
           std::ranges::find(active_, easy, [](const auto& transfer) { return transfer->easy.get(); });
-      curl_multi_remove_handle(multi_, easy);
+      curl().multi_remove_handle(multi_, easy);
       if (found == active_.end()) continue;
       auto transfer = std::move(*found);
       *found = std::move(active_.back());
@@ -338,7 +336,7 @@ class CurlClient final : public HttpClient {
 
   void note_connection(const Transfer& transfer) {
     long made = 0;
-    curl_easy_getinfo(transfer.easy.get(), CURLINFO_NUM_CONNECTS, &made);
+    curl().easy_getinfo(transfer.easy.get(), CURLINFO_NUM_CONNECTS, &made);
     counters_.connections += static_cast<std::uint64_t>(made);
   }
 
@@ -351,8 +349,8 @@ class CurlClient final : public HttpClient {
   void note_distance(const Transfer& transfer, CURLINFO from, CURLINFO to) {
     curl_off_t begin = 0;
     curl_off_t end = 0;
-    curl_easy_getinfo(transfer.easy.get(), from, &begin);
-    curl_easy_getinfo(transfer.easy.get(), to, &end);
+    curl().easy_getinfo(transfer.easy.get(), from, &begin);
+    curl().easy_getinfo(transfer.easy.get(), to, &end);
     if (end <= begin) return;  // the connection was there before
     std::chrono::microseconds took(end - begin);
     distance_ = std::min(distance_.value_or(took), took);
@@ -361,8 +359,9 @@ class CurlClient final : public HttpClient {
   static Error transfer_error(Transfer& transfer, CURLcode code) {
     if (transfer.failure) return std::move(*transfer.failure);
     // libcurl's name for a single header line beyond its own limit.
-    if (code == CURLE_OUT_OF_MEMORY) return Error(Errc::network, "the answer's headers are longer than 64 KiB");
-    std::string text = curl_easy_strerror(code);
+    if (code == CURLE_OUT_OF_MEMORY)
+      return Error(Errc::network, "the answer's headers are longer than 64 KiB");
+    std::string text = curl().easy_strerror(code);
     if (!text.empty()) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
     Error error(Errc::network,
                 code == CURLE_OPERATION_TIMEDOUT ? "no answer, or no progress, in time" : text);
