@@ -1,6 +1,7 @@
 #include "kernels/cache/snapshot.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <map>
@@ -19,9 +20,11 @@ static constexpr std::string_view kBuilding = "tmp-";
 bool has_snapshot_entry(const Layout& layout, const RepoId& repo, const Commit& commit,
                         const FileEntry& file) {
   auto path = layout.snapshot(repo, commit) / file.path.str();
-  std::error_code code;
-  auto target = fs::read_symlink(path, code);
-  if (!code) return target == link_target(file.path, file.blob);
+  std::array<char, 4096> target{};
+  auto length = ::readlink(path.c_str(), target.data(), target.size());
+  if (length >= 0)
+    return std::string_view(target.data(), static_cast<std::size_t>(length)) ==
+           link_target(file.path, file.blob).native();
   auto stamp = file_stamp(path);
   return stamp && stamp->size == file.size;
 }

@@ -96,8 +96,8 @@ class Checker {
         continue;
       }
       bool is_link = std::filesystem::is_symlink(path);
-      bool known = rehash_ == Rehash::changed_files && is_link &&
-                   record->second.is_verified(layout_, kernel.repo, file.blob, file.size);
+      bool known = rehash_ == Rehash::changed_files && is_link && stamp->size == file.size &&
+                   record->second.is_verified(file.blob, *stamp);
       if (known) continue;
       hashing_.add(path, file,
                    [this, &slot = state->second, repo = kernel.repo, blob = file.blob, is_link](bool good) {

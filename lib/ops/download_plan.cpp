@@ -76,8 +76,7 @@ DownloadPlan plan_download(const cache::Layout& layout, const std::vector<Kernel
         }
         ++plan.present_files;
         plan.present_bytes += file.size;
-        if (!record.is_verified(layout, kernel.repo, file.blob, file.size))
-          plan.unchecked.push_back(std::move(fetch));
+        if (!record.is_verified(file.blob, *stamp)) plan.unchecked.push_back(std::move(fetch));
       }
     }
     plan.kernels.push_back(std::move(item));

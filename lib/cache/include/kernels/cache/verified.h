@@ -18,7 +18,8 @@ class VerifiedRecord {
  public:
   static VerifiedRecord load(const Layout& layout, const RepoId& repo);
 
-  bool is_verified(const Layout& layout, const RepoId& repo, const BlobId& id, std::uint64_t size) const;
+  /// Whether the blob's file looked like `now` when it was hashed.
+  bool is_verified(const BlobId& id, const FileStamp& now) const;
   /// Notes the file as it is now. Call it right after it was hashed.
   void note(const Layout& layout, const RepoId& repo, const BlobId& id);
   bool changed() const { return changed_; }
