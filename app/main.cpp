@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <exception>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <signal.h>
@@ -8,6 +10,7 @@
 #include "kernels/base/nearest.h"
 
 #include "commands.h"
+#include "version.h"
 
 namespace {
 
@@ -37,7 +40,17 @@ kernels::Error usage_error(const CLI::ParseError& error, const CLI::App& root, i
       .with_hint(guess ? "did you mean `kernels " + *guess + "`?" : "`kernels --help` lists the commands");
 }
 
+/// Build systems ask for it at every start; it needs no parser.
+bool asks_for_version(std::span<char* const> arguments) {
+  return arguments.size() == 2 &&
+         (arguments[1] == std::string_view("--version") || arguments[1] == std::string_view("-V"));
+}
+
 ExitCode parse_and_run(int argc, char** argv) {
+  if (asks_for_version({argv, static_cast<std::size_t>(argc)})) {
+    Reporter(Verbosity::normal).result(std::string("kernels ") + kVersion + "\n");
+    return ExitCode::ok;
+  }
   CLI::App root("", "kernels");
   GlobalOptions globals;
   auto commands = build_commands(root, globals);
