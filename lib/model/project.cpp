@@ -38,12 +38,7 @@ class ProjectReader {
   SourceLine where(const toml::node& node) const {
     return {.file = project_.file, .line = static_cast<std::uint32_t>(node.source().begin.line)};
   }
-  Error at(const toml::node& node, const Error& error) const {
-    Error placed(error.code(), where(node).str() + ": " + error.text());
-    for (const auto& step : error.steps())
-      static_cast<void>(std::move(placed).while_doing(step));
-    return std::move(placed).with_hint(error.hint());
-  }
+  Error at(const toml::node& node, Error error) const { return std::move(error).at(where(node).str()); }
   std::unexpected<Error> bad(const toml::node& node, std::string text, std::string hint = {}) const {
     return fail(at(node, Error(Errc::invalid_argument, std::move(text)).with_hint(std::move(hint))));
   }

@@ -205,7 +205,7 @@ class Downloader {
     file->lock = std::move(lock);
     bool other_was_faster =
         file->waiting_since && file_stamp(layout_.blob(file->item.repo, file->item.file.blob));
-    if (!other_was_faster) return open(std::move(file));
+    if (!other_was_faster) return open(file);
     --open_files_;
     verify(file->item);
     open_more();
@@ -227,7 +227,7 @@ class Downloader {
     };
   }
 
-  void open(std::shared_ptr<File> file) {
+  void open(const std::shared_ptr<File>& file) {
     const auto& entry = file->item.file;
     auto writer = store_.open(file->item.repo, entry.blob, entry.size, completion_of(file));
     if (!writer) return give_up(std::move(writer).error(), file->item);
@@ -263,13 +263,13 @@ class Downloader {
       range->file = file;
       range->extent = extent;
       range->accepted = extent.begin;
-      request(std::move(range));
+      request(range);
     }
   }
 
   // --- one range ---
 
-  void request(std::shared_ptr<Range> range) {
+  void request(const std::shared_ptr<Range>& range) {
     const auto& item = range->file->item;
     bool whole = range->accepted == 0 && range->extent.end == item.file.size;
     hub::HttpRequest request;

@@ -39,6 +39,11 @@ class Error {
     steps_.push_back(std::move(step));
     return std::move(*this);
   }
+  /// Puts the place before the text: `kernels.toml:12: …`.
+  Error&& at(const std::string& place) && {
+    text_.insert(0, place + ": ");
+    return std::move(*this);
+  }
   /// The same failure seen from further out, where it means something else: a file of the project that cannot
   /// be read is the user's to mend, an answer of the Hub is not.
   Error&& as(Errc code) && {
