@@ -7,6 +7,8 @@
 
 #include <toml++/toml.h>
 
+#include "kernels/base/toml_text.h"
+
 namespace kernels::bench {
 namespace {
 
@@ -204,6 +206,8 @@ Result<WorkloadFile> read_document(const toml::table& document) {
 
 Result<WorkloadFile> parse_workloads(std::string_view text) {
   if (text.size() > kMaxText) return corrupt("workloads.toml is larger than 1 MiB");
+  if (auto flaw = find_toml_flaw(text))
+    return corrupt("workloads.toml, line " + std::to_string(flaw->line) + ": " + flaw->text);
   try {
     auto file = read_document(toml::parse(text));
     if (!file) return std::unexpected(std::move(file).error().while_doing("reading workloads.toml"));

@@ -206,6 +206,21 @@ std::strong_ordering Pep440Version::operator<=>(const Pep440Version& other) cons
   return compare_locals(local_, other.local_);
 }
 
+static std::string joined(const std::vector<std::uint64_t>& parts) {
+  std::string out;
+  for (auto part : parts)
+    out += (out.empty() ? "" : ".") + std::to_string(part);
+  return out;
+}
+
+std::string Pep440Version::str() const {
+  std::string out = (epoch_ == 0 ? "" : std::to_string(epoch_) + "!") + joined(release_);
+  if (pre_) out += (pre_->letter == 'c' ? "rc" : std::string(1, pre_->letter)) + std::to_string(pre_->number);
+  if (post_) out += ".post" + std::to_string(*post_);
+  if (dev_) out += ".dev" + std::to_string(*dev_);
+  return local_.empty() ? out : out + "+" + local_;
+}
+
 Pep440Version Pep440Version::without_local() const {
   auto copy = *this;
   copy.local_.clear();

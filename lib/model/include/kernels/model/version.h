@@ -33,6 +33,8 @@ class Pep440Version {
 
   std::strong_ordering operator<=>(const Pep440Version& other) const;
   bool operator==(const Pep440Version& other) const { return (*this <=> other) == 0; }
+  /// The normalised spelling: `v1.0-alpha.1` is `1.0a1`.
+  std::string str() const;
   bool is_prerelease() const { return pre_.has_value() || dev_.has_value(); }
   bool is_postrelease() const { return post_.has_value(); }
   const std::string& local() const { return local_; }
