@@ -3,8 +3,8 @@
 #include "support/catch.h"
 
 using namespace kernels;
-using kernels::test::contains;
 using Catch::Matchers::StartsWith;
+using kernels::test::contains;
 
 namespace {
 Result<Project> kernels_toml(const std::string& text) {

@@ -57,13 +57,12 @@ TEST_CASE("target: what is wrong is named, with a way on", "[model]") {
   };
   auto row = GENERATE(values<Row>({
       {"os", "`os` is not `key=value`", "write for example"},
-      {"cdua=13.0", "no key `cdua`", "did you mean `cuda`?"},
+      {"cud=13.0", "no key `cud`", "did you mean `cuda`?"},
       {"colour=red", "no key `colour`", "the keys are os, cpu"},
       {"cuda=new", "`new` is not a version", ""},
       {"cuda=13.0,rocm=7.0", "both `cuda` and `rocm`", "describe two targets"},
       {"cuda=13.0,cuda=12.0", "both `cuda` and `cuda`", "describe two targets"},
       {"cuda=13.0,backend=cpu", "both `cuda` and `cpu`", "describe two targets"},
-      {"backend=cpu,cuda=13.0", "both `cpu` and `cuda`", "describe two targets"},
       {"backend=cuda", "`cuda` is not a backend without version", "cuda=13.0"},
       {"backend=abacus", "`abacus` is not a backend", "backend=cpu|metal"},
       {"cxx11-abi=yes", "expected `true` or `false`, got `yes`", ""},
