@@ -1,10 +1,9 @@
 #include "kernels/model/metadata.h"
 
-#include <toml++/toml.h>
-
 #include "kernels/base/toml_text.h"
 
 #include "json_impl.h"
+#include "toml_impl.h"
 
 namespace kernels {
 

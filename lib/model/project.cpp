@@ -4,10 +4,10 @@
 #include <initializer_list>
 #include <set>
 
-#include <toml++/toml.h>
-
 #include "kernels/base/nearest.h"
 #include "kernels/base/toml_text.h"
+
+#include "toml_impl.h"
 
 namespace kernels {
 
