@@ -128,6 +128,8 @@ Result<std::vector<std::byte>> from_base64(std::string_view text) {
   EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
                   reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
   out.erase(out.end() - static_cast<std::ptrdiff_t>(padding), out.end());
+  // Bits that no byte takes must be zero: one value has one text.
+  if (to_base64(out) != text) return fail(Errc::corrupt, "a text that is not base64");
   return out;
 }
 

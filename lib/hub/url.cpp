@@ -1,8 +1,12 @@
 #include "kernels/hub/url.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
+#include <optional>
+
+#include <arpa/inet.h>
 
 namespace kernels::hub {
 
@@ -15,9 +19,37 @@ static bool is_host_character(char c) {
          c == '[' || c == ']';
 }
 
+/// The address that a host name spells in any form that resolvers take: `127.0.0.1`, `127.1`, `0x7f000001`,
+/// `[::ffff:127.0.0.1]`. An IPv6 address that holds no IPv4 one gives its last four bytes if all others are
+/// zero.
+static std::optional<std::uint32_t> numeric_address(const std::string& host) {
+  in_addr four{};
+  if (::inet_aton(host.c_str(), &four) != 0) return ntohl(four.s_addr);
+  if (!host.starts_with('[') || !host.ends_with(']')) return std::nullopt;
+  std::array<std::uint8_t, 16> six{};
+  if (::inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), six.data()) != 1) return std::nullopt;
+  bool zeros = std::ranges::all_of(six.begin(), six.begin() + 10, [](auto byte) { return byte == 0; });
+  bool mapped = six[10] == 0xff && six[11] == 0xff;
+  bool plain = six[10] == 0 && six[11] == 0;
+  if (!zeros || (!mapped && !plain)) return std::nullopt;
+  auto last = (std::uint32_t{six[12]} << 24U) | (std::uint32_t{six[13]} << 16U) |
+              (std::uint32_t{six[14]} << 8U) | six[15];
+  return plain && last == 1 ? 0x7f000001U : last;
+}
+
 bool Origin::is_loopback() const {
-  return host == "localhost" || host == "[::1]" ||
-         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
+  auto name = host.substr(0, host.find_last_not_of('.') + 1);
+  if (name == "localhost" || name.ends_with(".localhost")) return true;
+  auto address = numeric_address(name);
+  return address && (*address >> 24U == 127 || *address >> 24U == 0);
+}
+
+/// Where clouds keep the credentials of a machine: 169.254.0.0/16, or fe80::/10.
+static bool is_link_local(const Origin& origin) {
+  auto address = numeric_address(origin.host);
+  return (address && *address >> 16U == 0xa9fe) || origin.host.starts_with("[fe8") ||
+         origin.host.starts_with("[fe9") || origin.host.starts_with("[fea") ||
+         origin.host.starts_with("[feb");
 }
 
 Result<Origin> origin_of(std::string_view url) {
@@ -74,7 +106,7 @@ Result<std::string> redirect_target(std::string_view from, std::string_view loca
   if (!destination) return bad_redirect(location, destination.error().text());
   if (source->scheme == "https" && destination->scheme == "http")
     return bad_redirect(location, "that would leave the encrypted connection");
-  bool is_private = destination->is_loopback() || destination->host == "169.254.169.254";
+  bool is_private = destination->is_loopback() || is_link_local(*destination);
   if (is_private && !source->is_loopback())
     return bad_redirect(location, "a server elsewhere has no business with this machine's own addresses");
   return target.substr(0, target.find('#'));
@@ -101,10 +133,13 @@ std::string percent_encode(std::string_view text, Slashes slashes) {
 std::string display_url(std::string_view url) {
   std::string out(url.substr(0, url.find('?')));
   auto scheme_end = out.find("://");
-  if (scheme_end != std::string::npos) {
-    auto authority_end = std::min(out.find('/', scheme_end + 3), out.size());
+  auto authority = scheme_end != std::string::npos ? scheme_end + 3
+                   : out.starts_with("//")         ? 2
+                                                   : std::string::npos;
+  if (authority != std::string::npos) {
+    auto authority_end = std::min(out.find('/', authority), out.size());
     auto at = out.rfind('@', authority_end);
-    if (at != std::string::npos && at > scheme_end) out.erase(scheme_end + 3, at - scheme_end - 2);
+    if (at != std::string::npos && at >= authority) out.erase(authority, at + 1 - authority);
   }
   std::erase_if(out, [](char c) { return static_cast<unsigned char>(c) < 0x20; });
   return out.size() > 400 ? out.substr(0, 400) + "…" : out;

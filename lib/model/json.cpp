@@ -124,7 +124,10 @@ bool ObjectReader::has(const char* key) const {
 }
 
 void ObjectReader::complain(Error error) {
-  if (!complaint_) complaint_ = std::move(error).while_doing("reading " + what_);
+  if (complaint_) return;
+  // A bad name in a file that a machine wrote is not a slip of the person who runs the command.
+  auto code = error.code() == Errc::invalid_argument ? Errc::corrupt : error.code();
+  complaint_ = std::move(error).while_doing("reading " + what_).as(code);
 }
 
 void ObjectReader::wrong_type(const char* key, const char* expected) {

@@ -133,8 +133,9 @@ static Result<LockPin> read_v2_pin(const Json& item, const std::string& what) {
   auto commit = lock.take(Commit::parse(lock.text("commit")));
   lock.refuse_unknown();
   reader.refuse_unknown();
-  for (const auto* part : {&reader, &dependency, &lock})
-    if (auto status = part->status(); !status) return fail(std::move(status).error());
+  for (const auto* part : {&dependency, &lock})
+    if (auto status = part->status(); !status) reader.complain(std::move(status).error());
+  if (auto status = reader.status(); !status) return fail(std::move(status).error());
   return LockPin{.repo = *repo, .requirement = requirement, .commit = *commit, .variant_hashes = {}};
 }
 

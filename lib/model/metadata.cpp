@@ -1,8 +1,9 @@
 #include "kernels/model/metadata.h"
 
-#include <toml++/toml.h>
+#include "kernels/base/toml_text.h"
 
 #include "json_impl.h"
+#include "toml_impl.h"
 
 namespace kernels {
 
@@ -82,6 +83,7 @@ Result<Metadata> parse_metadata(std::string_view json, const std::string& what) 
 
 Result<Redirect> parse_kernel_status(std::string_view toml, const std::string& what) {
   auto bad = [&](const std::string& why) { return fail(Errc::corrupt, what + ": " + why); };
+  if (auto flaw = find_toml_flaw(toml)) return bad("line " + std::to_string(flaw->line) + ": " + flaw->text);
   toml::table table;
   try {
     table = toml::parse(toml);
@@ -94,7 +96,7 @@ Result<Redirect> parse_kernel_status(std::string_view toml, const std::string& w
   auto destination = table["destination"].value<std::string>();
   if (!destination) return bad("`destination` is missing");
   auto repo = RepoId::parse(*destination);
-  if (!repo) return fail(std::move(repo).error().while_doing("reading " + what));
+  if (!repo) return fail(std::move(repo).error().while_doing("reading " + what).as(Errc::corrupt));
   const auto* node = table.get("revision");
   auto revision = node == nullptr ? std::optional<std::string>("main") : node->value<std::string>();
   if (!revision || !parse_revision(*revision)) return bad("`revision` is not a revision");

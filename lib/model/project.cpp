@@ -4,9 +4,10 @@
 #include <initializer_list>
 #include <set>
 
-#include <toml++/toml.h>
-
 #include "kernels/base/nearest.h"
+#include "kernels/base/toml_text.h"
+
+#include "toml_impl.h"
 
 namespace kernels {
 
@@ -348,14 +349,16 @@ Result<const toml::table*> own_tables(const toml::table& root, ProjectFormat for
 }  // namespace
 
 Result<Project> parse_project(std::string_view text, ProjectFormat format, const std::string& file) {
+  auto bad = [&](auto line, auto column, std::string_view why) {
+    return fail(Errc::invalid_argument, file + ":" + std::to_string(line) + ":" + std::to_string(column) +
+                                            ": not valid TOML: " + std::string(why));
+  };
+  if (auto flaw = find_toml_flaw(text)) return bad(flaw->line, flaw->column, flaw->text);
   toml::table root;
   try {
     root = toml::parse(text, file);
   } catch (const toml::parse_error& error) {
-    auto begin = error.source().begin;
-    return fail(Errc::invalid_argument, file + ":" + std::to_string(begin.line) + ":" +
-                                            std::to_string(begin.column) +
-                                            ": not valid TOML: " + std::string(error.description()));
+    return bad(error.source().begin.line, error.source().begin.column, error.description());
   }
   auto tables = own_tables(root, format, file);
   if (!tables) return fail(std::move(tables).error());

@@ -27,6 +27,12 @@ std::string_view trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
+std::string lower_case(std::string_view text) {
+  std::string lower(text);
+  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  return lower;
+}
+
 }  // namespace
 
 Result<MajorMinor> MajorMinor::parse(std::string_view text) {
@@ -139,10 +145,20 @@ class Pep440Parser {
         !part.empty() && is_local(part.front()) && is_local(part.back()) &&
         std::ranges::all_of(part, [&](char c) { return is_local(c) || c == '.' || c == '-' || c == '_'; });
     if (!well_formed) return false;
-    version_.local_ = part;
-    std::ranges::replace(version_.local_, '-', '.');
-    std::ranges::replace(version_.local_, '_', '.');
     rest_ = {};
+    return local_segments(part);
+  }
+
+  /// Segments are never empty, and numbers among them lose leading zeros.
+  bool local_segments(std::string_view part) {
+    for (std::size_t begin = 0; begin <= part.size();) {
+      auto end = std::min(part.find_first_of(".-_", begin), part.size());
+      auto segment = part.substr(begin, end - begin);
+      if (segment.empty()) return false;
+      auto value = to_number(segment);
+      version_.local_ += (begin == 0 ? "" : ".") + (value ? std::to_string(*value) : std::string(segment));
+      begin = end + 1;
+    }
     return true;
   }
 
@@ -152,9 +168,7 @@ class Pep440Parser {
 };
 
 Result<Pep440Version> Pep440Version::parse(std::string_view text) {
-  std::string lower(trim(text));
-  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  auto version = Pep440Parser(std::move(lower)).parse();
+  auto version = Pep440Parser(lower_case(trim(text))).parse();
   if (!version)
     return fail(Error(Errc::invalid_argument, "`" + std::string(text) + "` is not a version")
                     .with_hint("versions follow PEP 440, for example `0.0.3` or `1.2rc1`"));
@@ -194,16 +208,30 @@ std::strong_ordering Pep440Version::operator<=>(const Pep440Version& other) cons
     if (v.pre_) return 1;
     return !v.post_ && v.dev_ ? 0 : 2;
   };
-  auto optional_less = [](const std::optional<std::uint64_t>& v) { return v ? *v + 1 : 0; };
-  auto dev_key = [](const Pep440Version& v) { return v.dev_ ? *v.dev_ : ~std::uint64_t{0}; };
   if (auto order = epoch_ <=> other.epoch_; order != 0) return order;
   if (auto order = compare_releases(release_, other.release_); order != 0) return order;
   if (auto order = pre_rank(*this) <=> pre_rank(other); order != 0) return order;
   if (pre_ && other.pre_)
     if (auto order = *pre_ <=> *other.pre_; order != 0) return order;
-  if (auto order = optional_less(post_) <=> optional_less(other.post_); order != 0) return order;
-  if (auto order = dev_key(*this) <=> dev_key(other); order != 0) return order;
+  if (auto order = post_ <=> other.post_; order != 0) return order;
+  if (auto order = !dev_.has_value() <=> !other.dev_.has_value(); order != 0) return order;
+  if (auto order = dev_ <=> other.dev_; order != 0) return order;
   return compare_locals(local_, other.local_);
+}
+
+static std::string joined(const std::vector<std::uint64_t>& parts) {
+  std::string out;
+  for (auto part : parts)
+    out += (out.empty() ? "" : ".") + std::to_string(part);
+  return out;
+}
+
+std::string Pep440Version::str() const {
+  std::string out = (epoch_ == 0 ? "" : std::to_string(epoch_) + "!") + joined(release_);
+  if (pre_) out += (pre_->letter == 'c' ? "rc" : std::string(1, pre_->letter)) + std::to_string(pre_->number);
+  if (post_) out += ".post" + std::to_string(*post_);
+  if (dev_) out += ".dev" + std::to_string(*dev_);
+  return local_.empty() ? out : out + "+" + local_;
 }
 
 Pep440Version Pep440Version::without_local() const {
@@ -212,11 +240,15 @@ Pep440Version Pep440Version::without_local() const {
   return copy;
 }
 
-Pep440Version Pep440Version::base() const {
-  Pep440Version copy;
-  copy.epoch_ = epoch_;
-  copy.release_ = release_;
+Pep440Version Pep440Version::first_prerelease() const {
+  auto copy = without_local();
+  copy.dev_ = 0;
   return copy;
+}
+
+bool Pep440Version::is_postrelease_of(const Pep440Version& other) const {
+  return post_ && epoch_ == other.epoch_ && compare_releases(release_, other.release_) == 0 &&
+         pre_ == other.pre_;
 }
 
 Result<SpecifierSet::Specifier> SpecifierSet::parse_one(std::string_view text) {
@@ -238,10 +270,12 @@ Result<SpecifierSet::Specifier> SpecifierSet::parse_one(std::string_view text) {
   }
   auto version = Pep440Version::parse(number);
   if (!version) return bad();
+  bool has_blank = number.find_first_of(" \t\r\n") != std::string_view::npos;
   bool bare_release = version->release().size() < 2 && out.op == "~=";
   bool local_in_order = !version->local().empty() && out.op != "==" && out.op != "!=" && out.op != "===";
-  bool odd_wildcard = out.wildcard && (version->is_prerelease() || !version->local().empty());
-  if (bare_release || local_in_order || odd_wildcard) return bad();
+  bool odd_wildcard =
+      out.wildcard && (version->is_prerelease() || version->is_postrelease() || !version->local().empty());
+  if (has_blank || bare_release || local_in_order || odd_wildcard) return bad();
   out.version = *version;
   return out;
 }
@@ -276,7 +310,7 @@ static bool has_prefix(const Pep440Version& version, const Pep440Version& prefix
 bool SpecifierSet::matches(const Specifier& specifier, const Pep440Version& version) {
   const auto& wanted = specifier.version;
   auto bare = version.without_local();
-  if (specifier.op == "===") return version == wanted;
+  if (specifier.op == "===") return version.str() == lower_case(specifier.text);
   if (specifier.op == "==" || specifier.op == "!=") {
     bool equal = specifier.wildcard       ? has_prefix(version, wanted, wanted.release().size())
                  : wanted.local().empty() ? bare == wanted
@@ -286,15 +320,11 @@ bool SpecifierSet::matches(const Specifier& specifier, const Pep440Version& vers
   if (specifier.op == "~=") return bare >= wanted && has_prefix(version, wanted, wanted.release().size() - 1);
   if (specifier.op == "<=") return bare <= wanted;
   if (specifier.op == ">=") return bare >= wanted;
-  if (specifier.op == "<") {
-    // `<1.0` leaves out 1.0's own pre-releases unless it names one.
-    bool own_prerelease = bare.is_prerelease() && !wanted.is_prerelease() && bare.base() == wanted.base();
-    return version < wanted && !own_prerelease;
-  }
-  // `>1.0` leaves out 1.0's post-releases and local builds unless it names one.
-  bool own_postrelease = bare.is_postrelease() && !wanted.is_postrelease() && bare.base() == wanted.base();
-  bool own_local = !version.local().empty() && bare.base() == wanted.base();
-  return version > wanted && !own_postrelease && !own_local;
+  // `<1.0` leaves out 1.0's own pre-releases unless it names one.
+  if (specifier.op == "<") return version < (wanted.is_prerelease() ? wanted : wanted.first_prerelease());
+  // `>1.0` leaves out 1.0's post-releases unless it names one, and its local builds always.
+  bool final_form = !wanted.is_postrelease() && !wanted.is_development();
+  return bare > wanted && !(final_form && bare.is_postrelease_of(wanted));
 }
 
 bool SpecifierSet::contains(const Pep440Version& version) const {
@@ -302,8 +332,8 @@ bool SpecifierSet::contains(const Pep440Version& version) const {
 }
 
 std::optional<std::size_t> SpecifierSet::choose(const std::vector<Pep440Version>& candidates) const {
-  bool names_prerelease =
-      std::ranges::any_of(specifiers_, [](const Specifier& s) { return s.version.is_prerelease(); });
+  bool names_prerelease = std::ranges::any_of(
+      specifiers_, [](const Specifier& s) { return s.op != "!=" && s.version.is_prerelease(); });
   std::optional<std::size_t> best;
   std::optional<std::size_t> best_prerelease;
   for (std::size_t i = 0; i < candidates.size(); ++i) {

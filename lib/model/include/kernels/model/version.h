@@ -33,15 +33,20 @@ class Pep440Version {
 
   std::strong_ordering operator<=>(const Pep440Version& other) const;
   bool operator==(const Pep440Version& other) const { return (*this <=> other) == 0; }
+  /// The normalised spelling: `v1.0-alpha.1` is `1.0a1`.
+  std::string str() const;
   bool is_prerelease() const { return pre_.has_value() || dev_.has_value(); }
   bool is_postrelease() const { return post_.has_value(); }
+  bool is_development() const { return dev_.has_value(); }
   const std::string& local() const { return local_; }
   const std::vector<std::uint64_t>& release() const { return release_; }
   std::uint64_t epoch() const { return epoch_; }
   /// The same version without its local part.
   Pep440Version without_local() const;
-  /// Epoch and release alone.
-  Pep440Version base() const;
+  /// The lowest of its pre-releases: `1.0` gives `1.0.dev0`.
+  Pep440Version first_prerelease() const;
+  /// `1.0.post2` of `1.0`, `1.0a1.post1` of `1.0a1`.
+  bool is_postrelease_of(const Pep440Version& other) const;
 
  private:
   friend class Pep440Parser;

@@ -1,0 +1,205 @@
+#include "targets.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "kernels/bench/workload.h"
+#include "kernels/hub/retry.h"
+#include "kernels/hub/url.h"
+#include "kernels/model/hub_answers.h"
+#include "kernels/model/lock.h"
+#include "kernels/model/metadata.h"
+#include "kernels/model/project.h"
+#include "kernels/model/repo.h"
+#include "kernels/model/target.h"
+#include "kernels/model/variant.h"
+#include "kernels/model/version.h"
+#include "kernels/resolve/variants.h"
+
+#include "elf_symbols.h"
+
+namespace kernels::fuzz {
+
+namespace {
+
+/// A promise that must hold for every input.
+void require(bool holds, const char* promise) {
+  if (holds) return;
+  std::fprintf(stderr, "broken promise: %s\n", promise);
+  std::abort();
+}
+
+void lock(std::string_view bytes) {
+  auto pins = parse_lock(bytes, "kernels.lock");
+  if (!pins) return require(!describe(pins.error()).empty(), "an error says something");
+  for (const auto& pin : pins->pins)
+    require(pin.requirement.has_value() == (pins->form == LockForm::v2), "only v2 has requirements");
+}
+
+void sum(std::string_view bytes) {
+  auto first = parse_sum(bytes, "kernels.sum");
+  if (!first) return;
+  auto written = render_sum(first->lock, "x");
+  auto second = parse_sum(written, "kernels.sum");
+  require(second.has_value(), "what was read can be written and read again");
+  require(render_sum(second->lock, "x") == written, "writing is stable");
+  diff_locks(first->lock, second->lock);
+  render_lock(first->lock, LockForm::v1);
+  auto pins = parse_lock(render_lock(first->lock, LockForm::v2), "kernels.lock");
+  require(pins.has_value(), "a lock that was written can be read");
+}
+
+void project(std::string_view bytes) {
+  for (auto format : {ProjectFormat::kernels_toml, ProjectFormat::pyproject}) {
+    auto parsed = parse_project(bytes, format, "kernels.toml");
+    if (!parsed) require(!parsed.error().text().empty(), "an error says something");
+  }
+}
+
+void metadata(std::string_view bytes) {
+  auto parsed = parse_metadata(bytes, "metadata.json");
+  if (!parsed) return;
+  for (const auto& dependency : parsed->kernel_depends)
+    require(!dependency.display().empty(), "a dependency has a name");
+  resolve::archs_cover(parsed->archs, {.major = 9, .minor = 0});
+}
+
+void kernel_status(std::string_view bytes) {
+  auto redirect = parse_kernel_status(bytes, "kernel-status.toml");
+  if (redirect) require(parse_revision(redirect->revision).has_value(), "a redirect's revision is one");
+}
+
+void hub_answers(std::string_view bytes) {
+  parse_refs(bytes, "the answer");
+  parse_revision_info(bytes, "the answer");
+  parse_trusted_publisher(bytes, "the answer");
+  auto text = parse_error_body(bytes);
+  require(!text || text->size() <= 500, "an error text is short");
+  auto page = parse_tree_page(bytes, "the answer");
+  if (!page) return;
+  for (const auto& file : *page) {
+    require(file.size <= kMaxFileSize, "a size is bounded");
+    require(BlobId::parse(file.blob.str()).has_value(), "a blob has the name of a blob");
+  }
+}
+
+void variant(std::string_view bytes) {
+  auto parsed = parse_variant(bytes);
+  if (!parsed) return;
+  auto again = parse_variant(parsed->name());
+  require(again.has_value() && again->name() == parsed->name(), "a rendered name renders to itself");
+  resolve::decide({*parsed, *again}, kernels::Target{});
+}
+
+void version(std::string_view bytes) {
+  auto cut = bytes.find('|');
+  auto a = Pep440Version::parse(bytes.substr(0, cut));
+  auto set = SpecifierSet::parse(bytes.substr(0, cut));
+  auto b = Pep440Version::parse(cut == std::string_view::npos ? bytes : bytes.substr(cut + 1));
+  if (a) {
+    require(*a == *a, "a version equals itself");
+    require(a->without_local() == a->without_local(), "a version equals itself");
+  }
+  if (a && b) {
+    require((*a < *b) == (*b > *a), "the order has two sides");
+    require((*a == *b) == (*b == *a), "equality has two sides");
+  }
+  if (set && b) {
+    auto chosen = set->choose({*b});
+    require(chosen.has_value() == set->contains(*b), "the only candidate is chosen if it fits");
+  }
+  MajorMinor::parse(bytes);
+  version_branch_number(bytes);
+}
+
+void target(std::string_view bytes) {
+  auto parsed = parse_target(bytes);
+  if (parsed) require(!parsed->display().empty(), "a target can be shown");
+}
+
+void url(std::string_view bytes) {
+  auto cut = std::min(bytes.find('\n'), bytes.size());
+  auto location = bytes.substr(std::min(bytes.size(), cut + 1));
+  hub::display_url(bytes);
+  hub::origin_of(bytes);
+  for (std::string from : {std::string(bytes.substr(0, cut)), std::string("https://hub.example/a/b?c=d")}) {
+    auto to = hub::redirect_target(from, location);
+    if (!to) continue;
+    auto source = hub::origin_of(from);
+    auto destination = hub::origin_of(*to);
+    require(destination.has_value(), "a redirect leads to an address");
+    require(source->scheme == "http" || destination->scheme == "https", "https never goes down to http");
+    require(source->is_loopback() || !destination->is_loopback(), "nothing public leads to this machine");
+    require(to->find('#') == std::string::npos, "a fragment is not sent");
+  }
+}
+
+void headers(std::string_view bytes) {
+  hub::parse_rate_limit(bytes);
+  hub::parse_retry_after(bytes);
+  hub::next_link(bytes);
+  hub::ResponseHead head;
+  head.status = 429;
+  head.headers.emplace("ratelimit", bytes);
+  head.headers.emplace("retry-after", bytes);
+  auto delay = hub::retry_delay(3, head);
+  require(!delay || *delay <= std::chrono::minutes(5), "a wait is bounded");
+  require(!delay || *delay >= std::chrono::seconds(1), "there is always a wait");
+}
+
+void workloads(std::string_view bytes) {
+  auto file = bench::parse_workloads(bytes);
+  if (!file) return;
+  for (const auto& function : file->functions)
+    for (const auto& work : file->workloads)
+      for (auto type : work.dtypes)
+        bench::bytes_moved(function, work.sizes, type);
+}
+
+void dynamic_symbols(std::string_view bytes) {
+  runtime::read_dynamic_symbols(ByteView(bytes));
+}
+
+void repo_names(std::string_view bytes) {
+  auto path = RepoPath::parse(bytes);
+  if (path) {
+    auto framed = "/" + path->str() + "/";
+    for (const char* bad : {"/../", "/./", "//", "\\"})
+      require(framed.find(bad) == std::string::npos, "a path stays inside its folder");
+    require(path->str().find('\0') == std::string::npos, "a path has no zero byte");
+    require(path->filename().size() <= 255, "a name fits into a folder");
+  }
+  auto repo = RepoId::parse(bytes);
+  if (repo) require(repo->folder().find('/') == std::string::npos, "a repository is one folder");
+  auto revision = parse_revision(bytes);
+  if (revision) require(RepoPath::parse(*revision).has_value(), "a revision is a path below refs");
+  Commit::parse(bytes);
+  BlobId::parse(bytes);
+}
+
+constexpr Target kTargets[] = {
+    {.name = "lock", .run = lock},
+    {.name = "sum", .run = sum},
+    {.name = "project", .run = project},
+    {.name = "metadata", .run = metadata},
+    {.name = "kernel_status", .run = kernel_status},
+    {.name = "hub_answers", .run = hub_answers},
+    {.name = "variant", .run = variant},
+    {.name = "version", .run = version},
+    {.name = "target", .run = target},
+    {.name = "url", .run = url},
+    {.name = "headers", .run = headers},
+    {.name = "workloads", .run = workloads},
+    {.name = "dynamic_symbols", .run = dynamic_symbols},
+    {.name = "repo_names", .run = repo_names},
+};
+
+}  // namespace
+
+std::span<const Target> targets() {
+  return kTargets;
+}
+
+}  // namespace kernels::fuzz
