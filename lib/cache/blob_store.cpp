@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
@@ -23,6 +24,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <system_error>
 #include <thread>
 
 #include <fcntl.h>
@@ -314,14 +316,33 @@ class Publisher {
     }
   }
 
+  /// Several at a time: the kernel joins flushes of the disk that are asked for together.
+  static std::vector<Status> flush_all(const std::vector<std::shared_ptr<BlobWriter::State>>& batch) {
+    constexpr std::size_t kMostThreads = 8;
+    std::vector<Status> results(batch.size());
+    std::atomic<std::size_t> next{0};
+    auto flush = [&] {
+      for (auto i = next++; i < batch.size(); i = next++)
+        results[i] = publish_content(*batch[i]);
+    };
+    std::vector<std::jthread> helpers;
+    try {
+      while (helpers.size() + 1 < std::min(batch.size(), kMostThreads))
+        helpers.emplace_back(flush);
+    } catch (const std::system_error&) {  // no more threads to be had: fewer do the same
+    }
+    flush();
+    helpers.clear();
+    return results;
+  }
+
   static void publish(const std::vector<std::shared_ptr<BlobWriter::State>>& batch) {
-    std::vector<Status> results;
+    auto results = flush_all(batch);
     std::set<fs::path> folders;
-    for (const auto& blob : batch) {
-      auto status = publish_content(*blob);
-      if (status) status = rename_path(blob->temporary, blob->final_path);
-      if (status) folders.insert(blob->final_path.parent_path());
-      results.push_back(std::move(status));
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      auto& status = results[i];
+      if (status) status = rename_path(batch[i]->temporary, batch[i]->final_path);
+      if (status) folders.insert(batch[i]->final_path.parent_path());
     }
     Status flushed;
     for (const auto& folder : folders)

@@ -75,7 +75,9 @@ class CurlClient final : public HttpClient {
       : options_(std::move(options)), multi_(load_curl() ? curl().multi_init() : nullptr) {
     if (auto origin = origin_of(options_.endpoint)) origin_ = *origin;
     if (multi_ == nullptr) return;  // `run` says why
-    auto connections = static_cast<long>(options_.max_connections);
+    // Twice as many as transfers: where every file is behind a redirect, those to the Hub stay open beside
+    // those to the store instead of being closed and made again.
+    auto connections = static_cast<long>(2 * options_.max_connections);
     curl().multi_setopt(multi_, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections);
     curl().multi_setopt(multi_, CURLMOPT_MAXCONNECTS, connections);
     curl().multi_setopt(multi_, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);

@@ -342,7 +342,8 @@ class Bench:
         needed = [name for name in re.findall(r"NEEDED.*\[(.*)\]", listing) if not name.startswith("ld-")]
         source, out = self.data_folder / "empty.cpp", self.data_folder / "empty"
         put(source, "int main() {}\n")
-        subprocess.run(["c++", "-O2", str(source), "-o", str(out), "-Wl,--no-as-needed",
+        runtime = [] if any("libstdc++" in name for name in needed) else ["-static-libstdc++", "-static-libgcc"]
+        subprocess.run(["c++", "-O2", str(source), "-o", str(out), *runtime, "-Wl,--no-as-needed",
                         *[f"-l:{name}" for name in needed]], check=True)
         return out
 
