@@ -1,6 +1,7 @@
 #include "kernels/base/toml_text.h"
 
 #include <algorithm>
+#include <cctype>
 
 namespace kernels {
 
@@ -21,7 +22,7 @@ class Scanner {
       char c = text_[at_];
       if (c == '#')
         at_ = std::min(text_.find('\n', at_), text_.size());
-      else if (c == '"' || c == '\'')
+      else if ((c == '"' || c == '\'') && !after_bare_word())
         string(c);
       else
         plain();
@@ -35,6 +36,16 @@ class Scanner {
   }
 
  private:
+  /// A quote right after a number or word begins no string: the parser reads on to the end of the word. After
+  /// a dot it does in `a."b"`, not in `1."`.
+  bool after_bare_word() const {
+    auto is_word = [&](std::size_t i) { return std::isalnum(static_cast<unsigned char>(text_[i])) != 0; };
+    if (at_ == 0) return false;
+    char before = text_[at_ - 1];
+    if (before == '.') return at_ >= 2 && text_[at_ - 2] >= '0' && text_[at_ - 2] <= '9';
+    return is_word(at_ - 1) || before == '_' || before == '+' || before == '-';
+  }
+
   /// One byte that must be ASCII.
   void plain() {
     if (at_ < text_.size() && !is_ascii(text_[at_]))
