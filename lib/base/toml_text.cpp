@@ -1,7 +1,6 @@
 #include "kernels/base/toml_text.h"
 
 #include <algorithm>
-#include <cctype>
 
 namespace kernels {
 
@@ -22,7 +21,7 @@ class Scanner {
       char c = text_[at_];
       if (c == '#')
         at_ = std::min(text_.find('\n', at_), text_.size());
-      else if ((c == '"' || c == '\'') && !after_bare_word())
+      else if ((c == '"' || c == '\'') && may_begin_string())
         string(c);
       else
         plain();
@@ -36,14 +35,13 @@ class Scanner {
   }
 
  private:
-  /// A quote right after a number or word begins no string: the parser reads on to the end of the word. After
-  /// a dot it does in `a."b"`, not in `1."`.
-  bool after_bare_word() const {
-    auto is_word = [&](std::size_t i) { return std::isalnum(static_cast<unsigned char>(text_[i])) != 0; };
-    if (at_ == 0) return false;
+  /// A quote begins a string only where a key or value may begin; after a word or number the parser reads on
+  /// to the end of the word. After a dot it does in `a."b"`, not in `1."`.
+  bool may_begin_string() const {
+    if (at_ == 0 || text_.substr(0, at_) == "\xEF\xBB\xBF") return true;
     char before = text_[at_ - 1];
-    if (before == '.') return at_ >= 2 && text_[at_ - 2] >= '0' && text_[at_ - 2] <= '9';
-    return is_word(at_ - 1) || before == '_' || before == '+' || before == '-';
+    if (before == '.') return at_ >= 2 && (text_[at_ - 2] < '0' || text_[at_ - 2] > '9');
+    return std::string_view(" \t\r\n=[{,").find(before) != std::string_view::npos;
   }
 
   /// One byte that must be ASCII.

@@ -42,6 +42,11 @@ function_lengths() { # limit, files…
   awk -v limit="$1" '
     FNR == 1 { inside = 0 }
     { match($0, /^ */); depth = RLENGTH }
+    # A signature of several lines: its first line ends in a comma or an opening parenthesis.
+    !inside && depth <= 2 && /[,(]$/ && !/^ *(if|for|while|switch|return|}|\/\/|case) ?/ { first = FNR; first_margin = depth; opening = $0; next }
+    !inside && first && depth > 2 && /[,(]$/ { next }
+    !inside && first && depth > 2 && /\{$/ { inside = 1; begin = first; margin = first_margin; name = opening; first = 0; next }
+    { first = 0 }
     !inside && depth <= 2 && /\) ?(const)? ?(noexcept)?( override)? ?(: .*)?\{$/ && !/^ *(namespace|struct|class|enum|union|if|for|while|switch|else|do|}|extern) ?/ {
       inside = 1; begin = FNR; margin = depth; name = $0; next
     }
