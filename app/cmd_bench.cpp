@@ -146,7 +146,7 @@ Command add_named(CLI::App& root, const std::string& name, const std::string& de
       ->type_name("DEVICE")
       ->capture_default_str();
   command->add_option("--workload", line->workload, "Only workloads whose name contains this")
-      ->type_name("TEXT");
+      ->type_name("NAME");
   command->add_option("--function", line->function, "Only this function")->type_name("NAME");
   command->add_option("--dtype", line->dtype, "Only float32, float16 or bfloat16")->type_name("TYPE");
   command->add_flag("--validate-only", line->validate_only, "Check the results, measure nothing");

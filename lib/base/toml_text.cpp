@@ -21,7 +21,7 @@ class Scanner {
       char c = text_[at_];
       if (c == '#')
         at_ = std::min(text_.find('\n', at_), text_.size());
-      else if (c == '"' || c == '\'')
+      else if ((c == '"' || c == '\'') && may_begin_string())
         string(c);
       else
         plain();
@@ -35,6 +35,15 @@ class Scanner {
   }
 
  private:
+  /// A quote begins a string only where a key or value may begin; after a word or number the parser reads on
+  /// to the end of the word. After a dot it does in `a."b"`, not in `1."`.
+  bool may_begin_string() const {
+    if (at_ == 0 || text_.substr(0, at_) == "\xEF\xBB\xBF") return true;
+    char before = text_[at_ - 1];
+    if (before == '.') return at_ >= 2 && (text_[at_ - 2] < '0' || text_[at_ - 2] > '9');
+    return std::string_view(" \t\r\n=[{,").find(before) != std::string_view::npos;
+  }
+
   /// One byte that must be ASCII.
   void plain() {
     if (at_ < text_.size() && !is_ascii(text_[at_]))

@@ -23,6 +23,8 @@ TEST_CASE("toml text: letters outside ASCII belong into strings and comments", "
       {"a byte order mark at the start", "\xEF\xBB\xBF a = 1", 0, 0},
       {"an escaped quote", "a = \"\\\"é\"", 0, 0},
       {"a quote in a comment", "# \"\na = 'é'", 0, 0},
+      {"in a quoted part of a key", "a.\"é\" = 1", 0, 0},
+      {"in what looks like a string after a number", "a = 1.5\"é\"", 1, 9},
       {"as a bare key", "é = 1", 1, 1},
       {"after a value", "a = 1\nb = 2 é", 2, 7},
       {"a blank that is not ASCII",

@@ -1,0 +1,28 @@
+# bash completion for kernels
+_kernels() {
+  local word words='' options i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    case "${words:+$words }$word" in
+      'lock'|'download'|'check'|'versions'|'variants'|'info'|'import'|'serve'|'bench'|'benchmark'|'cache'|'cache path'|'completion') words="${words:+$words }$word" ;;
+    esac
+  done
+  case "$words" in
+    '') options='lock download check versions variants info import serve bench benchmark cache completion --version --help --quiet --verbose --offline --cache --endpoint' ;;
+    'lock') options='--help --check --dry-run --upgrade --target --all-targets --lock-format --json --quiet --verbose --offline --cache --endpoint' ;;
+    'download') options='--help --all-variants --variant --target --all-targets --dry-run --jobs --json --quiet --verbose --offline --cache --endpoint' ;;
+    'check') options='--help --target --all-targets --rehash --explain --json --quiet --verbose --offline --cache --endpoint' ;;
+    'versions') options='--help --target --json --quiet --verbose --offline --cache --endpoint' ;;
+    'variants') options='--help --version --revision --all-versions --target --only-compatible --json --quiet --verbose --offline --cache --endpoint' ;;
+    'info') options='--help --version --revision --json --quiet --verbose --offline --cache --endpoint' ;;
+    'import') options='--help --repo-id --version --revision --quiet --verbose --offline --cache --endpoint' ;;
+    'serve') options='--help --host --port --trusted-publisher --token-file --port-file --redirects --quiet --verbose --offline --cache --endpoint' ;;
+    'bench') options='--help --device --workload --function --dtype --validate-only --seed --budget --time-limit --tvm-ffi --save --json --quiet --verbose --offline --cache --endpoint' ;;
+    'benchmark') options='--help --device --workload --function --dtype --validate-only --seed --budget --time-limit --tvm-ffi --save --json --quiet --verbose --offline --cache --endpoint' ;;
+    'cache') options='path --help --quiet --verbose --offline --cache --endpoint' ;;
+    'cache path') options='--help --quiet --verbose --offline --cache --endpoint' ;;
+    'completion') options='--help --quiet --verbose --offline --cache --endpoint bash zsh fish' ;;
+  esac
+  COMPREPLY=($(compgen -W "$options" -- "${COMP_WORDS[COMP_CWORD]}"))
+}
+complete -o default -F _kernels kernels
