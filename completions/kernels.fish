@@ -10,7 +10,7 @@ complete -c kernels -n __fish_use_subcommand -a lock -d 'Resolve a project'\''s 
 complete -c kernels -n '__fish_seen_subcommand_from lock' -l help -d 'Print this help'
 complete -c kernels -n '__fish_seen_subcommand_from lock' -l check -d 'Write nothing; status 1 with a diff if the lock is stale'
 complete -c kernels -n '__fish_seen_subcommand_from lock' -l dry-run -d 'Write nothing; show what would change'
-complete -c kernels -n '__fish_seen_subcommand_from lock' -l upgrade -r -d 'Move pins to what the Hub has now: of these repositories, or all'
+complete -c kernels -n '__fish_seen_subcommand_from lock' -l upgrade -r -d 'Move pins to what the Hub has now: of this repository, or all'
 complete -c kernels -n '__fish_seen_subcommand_from lock' -l target -r -d 'Fail if this target would find no variant: a name in the project file, or key=value,…'
 complete -c kernels -n '__fish_seen_subcommand_from lock' -l all-targets -d 'The same for all targets of the project file'
 complete -c kernels -n '__fish_seen_subcommand_from lock' -l lock-format -r -d 'Form of kernels.lock: v1 (up to 0.16) or v2'

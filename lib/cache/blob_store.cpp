@@ -36,96 +36,19 @@
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
 
+#include "partial_impl.h"
+
 namespace kernels::cache {
 
 namespace fs = std::filesystem;
 
-void ExtentSet::add(Extent extent) {
-  if (extent.begin >= extent.end) return;
-  auto first = std::ranges::lower_bound(pieces_, extent.begin, {}, &Extent::end);
-  auto last = first;
-  for (; last != pieces_.end() && last->begin <= extent.end; ++last) {
-    extent.begin = std::min(extent.begin, last->begin);
-    extent.end = std::max(extent.end, last->end);
-  }
-  first = pieces_.erase(first, last);
-  pieces_.insert(first, extent);
-}
-
-std::uint64_t ExtentSet::contiguous_end(std::uint64_t offset) const {
-  auto found = std::ranges::upper_bound(pieces_, offset, {}, &Extent::begin);
-  if (found == pieces_.begin()) return offset;
-  return std::max(offset, std::prev(found)->end);
-}
-
-std::vector<Extent> ExtentSet::missing(std::uint64_t size) const {
-  return missing_within({.begin = 0, .end = size});
-}
-
-std::vector<Extent> ExtentSet::missing_within(Extent window) const {
-  std::vector<Extent> out;
-  auto at = window.begin;
-  auto first = std::ranges::upper_bound(pieces_, window.begin, {}, &Extent::end);
-  for (auto piece = first; piece != pieces_.end() && piece->begin < window.end; ++piece) {
-    if (at < piece->begin) out.push_back({.begin = at, .end = piece->begin});
-    at = piece->end;
-  }
-  if (at < window.end) out.push_back({.begin = at, .end = window.end});
-  return out;
-}
-
-std::uint64_t ExtentSet::total() const {
-  std::uint64_t sum = 0;
-  for (const auto& piece : pieces_)
-    sum += piece.size();
-  return sum;
-}
-
 namespace {
 
-constexpr std::string_view kMagic = "kernels-partial1";
-constexpr std::size_t kHostSize = 64;
-constexpr std::size_t kHeaderSize = 16 + 8 + kHostSize;  // magic, process, host
-constexpr std::size_t kRecordSize = 16;
-constexpr std::uint64_t kMaxRecords = 1 << 20;
 constexpr std::size_t kReadBack = 256 << 10;
 constexpr std::size_t kMaxQueuedBytes = 4 << 20;
 constexpr std::size_t kMaxIdleBytes = 4 << 20;
 constexpr std::uint64_t kEarlyFlush = 16 << 20;
 constexpr std::uint64_t kReserveAbove = 1 << 20;
-
-void put_u64(std::byte* to, std::uint64_t value) {
-  for (int i = 0; i < 8; ++i)
-    to[i] = static_cast<std::byte>(value >> (8 * i));
-}
-
-/// Host name and boot: a process number means nothing on another machine or after a restart.
-std::string this_host() {
-  std::array<char, kHostSize> name{};
-  ::gethostname(name.data(), name.size() - 1);
-  auto boot = read_file("/proc/sys/kernel/random/boot_id", 128).value_or("");
-  return (std::string(name.data()) + "/" + boot).substr(0, kHostSize - 1);
-}
-
-std::array<std::byte, kHeaderSize> make_header() {
-  std::array<std::byte, kHeaderSize> header{};
-  std::memcpy(header.data(), kMagic.data(), kMagic.size());
-  put_u64(header.data() + 16, static_cast<std::uint64_t>(::getpid()));
-  auto host = this_host();
-  std::memcpy(header.data() + 24, host.data(), host.size());
-  return header;
-}
-
-bool writer_is_gone(ByteView header) {
-  auto process = header.le<std::uint64_t>(16);
-  auto host = header.c_string(24);
-  if (!process || !host) return false;
-  auto here = this_host();
-  bool same_machine = host->substr(0, host->find('/')) == here.substr(0, here.find('/'));
-  if (!same_machine) return false;
-  if (*host != here) return true;  // this machine, before it was restarted
-  return ::kill(static_cast<pid_t>(*process), 0) != 0 && errno == ESRCH;
-}
 
 }  // namespace
 

@@ -14,7 +14,7 @@ TEST_CASE("nearest: a slip of the finger is found, another word is not", "[base]
                                    {"dependency", "dependencies"},
                                    {"layer", "layers"},
                                    {"target", "targets"},
-                                   {"truts", ""},
+                                   {"truts", "trust"},
                                    {"tust", "trust"},
                                    {"trust", "trust"},
                                    {"version", ""},

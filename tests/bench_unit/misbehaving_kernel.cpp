@@ -87,7 +87,9 @@ void into_input(const Tensor* out, const Tensor* x) {
 void throws(const Tensor*, const Tensor*) {
   throw std::runtime_error("thrown through a C interface");
 }
-void greedy(const Tensor*, const Tensor*) { throw std::bad_alloc(); }
+void greedy(const Tensor*, const Tensor*) {
+  throw std::bad_alloc();
+}
 
 }  // namespace
 

@@ -1,9 +1,10 @@
-#include <signal.h>
-
 #include <random>
+
+#include <signal.h>
 
 #include "kernels/base/hash.h"
 #include "kernels/model/lock.h"
+
 #include "support/catch.h"
 #include "support/seed.h"
 #include "support/world.h"
@@ -17,11 +18,12 @@ std::string content_of(const std::filesystem::path& path) {
   return {(std::istreambuf_iterator<char>(stream)), {}};
 }
 
-/// What must hold at every moment: a published blob has the bytes of its name, a link leads to a blob, a ref to a
-/// snapshot.
+/// What must hold at every moment: a published blob has the bytes of its name, a link leads to a blob, a ref
+/// to a snapshot.
 void check_invariants(const std::filesystem::path& cache) {
   std::error_code code;
-  for (std::filesystem::recursive_directory_iterator it(cache, code), end; !code && it != end; it.increment(code)) {
+  for (std::filesystem::recursive_directory_iterator it(cache, code), end; !code && it != end;
+       it.increment(code)) {
     auto name = it->path().filename().string();
     auto folder = it->path().parent_path().filename().string();
     bool unfinished = name.ends_with(".incomplete") || name.ends_with(".tmp");
@@ -51,7 +53,8 @@ std::string bytes(std::mt19937_64& random, std::size_t size) {
 
 }  // namespace
 
-TEST_CASE("download: killed at any moment, the cache is valid and the next run succeeds unaided", "[faults]") {
+TEST_CASE("download: killed at any moment, the cache is valid and the next run succeeds unaided",
+          "[faults]") {
   auto seed = kernels::test::seed();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
@@ -65,8 +68,8 @@ TEST_CASE("download: killed at any moment, the cache is valid and the next run s
   int killed = 0;
   for (int round = 0; round < 40; ++round) {
     if (round % 8 == 0) std::filesystem::remove_all(world.cache());
-    auto run = world.kernels({"download"}, {.signal_after = std::chrono::milliseconds(1 + random() % 120),
-                                            .signal = SIGKILL});
+    auto run = world.kernels(
+        {"download"}, {.signal_after = std::chrono::milliseconds(1 + random() % 120), .signal = SIGKILL});
     killed += run.status == 128 + SIGKILL ? 1 : 0;
     check_invariants(world.cache());
   }
@@ -94,7 +97,8 @@ TEST_CASE("lock: killed at any moment, the files are the old or the new ones, or
   }
   for (int round = 0; round < 40; ++round) {
     world.project(std::string("[dependencies]\n\"acme/relu\" = ") + (round % 2 == 0 ? "1" : "2") + "\n");
-    world.kernels({"lock"}, {.signal_after = std::chrono::milliseconds(1 + random() % 20), .signal = SIGKILL});
+    world.kernels({"lock"},
+                  {.signal_after = std::chrono::milliseconds(1 + random() % 20), .signal = SIGKILL});
     auto lock = world.read("kernels.lock");
     auto sum = world.read("kernels.sum");
     REQUIRE(texts.contains(lock));

@@ -8,35 +8,11 @@
 #include <vector>
 
 #include "kernels/base/error.h"
+#include "kernels/cache/extents.h"
 #include "kernels/cache/layout.h"
 #include "kernels/model/file_entry.h"
 
 namespace kernels::cache {
-
-/// The bytes [begin, end) of a file.
-struct Extent {
-  std::uint64_t begin = 0;
-  std::uint64_t end = 0;
-  std::uint64_t size() const { return end - begin; }
-  auto operator<=>(const Extent&) const = default;
-};
-
-/// Sorted, merged pieces of one file; neighbours that touch become one.
-class ExtentSet {
- public:
-  void add(Extent extent);
-  /// The end of the piece that covers `offset`, or `offset` if none does.
-  std::uint64_t contiguous_end(std::uint64_t offset) const;
-  /// What is missing of [0, size).
-  std::vector<Extent> missing(std::uint64_t size) const;
-  std::vector<Extent> missing_within(Extent window) const;
-  std::uint64_t total() const;
-
- private:
-  std::vector<Extent> pieces_;
-};
-
-class BlobWriter;
 
 /// Takes downloads into the cache: hashes them while they come, publishes them only when they are right.
 ///
@@ -65,8 +41,8 @@ class BlobStore {
   Result<std::shared_ptr<BlobWriter>> open(const RepoId& repo, const BlobId& id, std::uint64_t size,
                                            Completion completion);
 
-  /// An empty buffer of that capacity for BlobWriter::write; one that was written and hashed before, if any is
-  /// idle. Any thread.
+  /// An empty buffer of that capacity for BlobWriter::write; one that was written and hashed before, if any
+  /// is idle. Any thread.
   std::vector<std::byte> buffer(std::size_t capacity);
 
   /// Hashes a file that is there already; `completion` tells whether it is the blob of that name and size:

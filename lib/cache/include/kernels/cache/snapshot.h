@@ -27,7 +27,8 @@ Status publish_snapshot(const Layout& layout, const RepoId& repo, const Commit& 
 /// Writes `refs/<revision>`; last of all, when the snapshot is there. Nothing to do for a commit.
 Status publish_ref(const Layout& layout, const RepoId& repo, std::string_view revision, const Commit& commit);
 
-/// Removes folders that a killed process was building in a repository and that nobody has touched for an hour.
+/// Removes folders that a killed process was building in a repository and that nobody has touched for an
+/// hour.
 void sweep_leftovers(const Layout& layout, const RepoId& repo);
 
 /// Whether a file of a snapshot is there: a link to its blob, or a plain file of the right size.

@@ -44,8 +44,8 @@ class Api {
 
  private:
   template <class T>
-  void get_parsed(const RepoId* repo, const std::string& url, std::function<Result<T>(const HttpResponse&)> parse,
-                  Then<T> then);
+  void get_parsed(const RepoId* repo, const std::string& url,
+                  std::function<Result<T>(const HttpResponse&)> parse, Then<T> then);
   void next_tree_page(const RepoId& repo, std::string url, std::vector<FileEntry> files,
                       Then<std::vector<FileEntry>> then);
 
