@@ -91,6 +91,17 @@ class Scanner {
 
 }  // namespace
 
+std::optional<TomlFlaw> find_non_ascii(std::string_view text) {
+  auto found = std::ranges::find_if_not(text, is_ascii);
+  if (found == text.end()) return std::nullopt;
+  auto before = text.substr(0, static_cast<std::size_t>(found - text.begin()));
+  auto newline = before.rfind('\n');
+  auto line_begin = newline == std::string_view::npos ? 0 : newline + 1;
+  return TomlFlaw{.line = static_cast<std::size_t>(std::ranges::count(before, '\n')) + 1,
+                  .column = before.size() - line_begin + 1,
+                  .text = "characters outside ASCII are not allowed here"};
+}
+
 std::optional<TomlFlaw> find_toml_flaw(std::string_view text) {
   return Scanner(text).scan();
 }

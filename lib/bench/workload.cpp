@@ -209,7 +209,7 @@ Result<WorkloadFile> read_document(const toml::table& document) {
 
 Result<WorkloadFile> parse_workloads(std::string_view text) {
   if (text.size() > kMaxText) return corrupt("workloads.toml is larger than 1 MiB");
-  if (auto flaw = find_toml_flaw(text))
+  if (auto flaw = find_non_ascii(text))
     return corrupt("workloads.toml, line " + std::to_string(flaw->line) + ": " + flaw->text);
   try {
     auto file = read_document(toml::parse(text));

@@ -83,7 +83,7 @@ Result<Metadata> parse_metadata(std::string_view json, const std::string& what) 
 
 Result<Redirect> parse_kernel_status(std::string_view toml, const std::string& what) {
   auto bad = [&](const std::string& why) { return fail(Errc::corrupt, what + ": " + why); };
-  if (auto flaw = find_toml_flaw(toml)) return bad("line " + std::to_string(flaw->line) + ": " + flaw->text);
+  if (auto flaw = find_non_ascii(toml)) return bad("line " + std::to_string(flaw->line) + ": " + flaw->text);
   toml::table table;
   try {
     table = toml::parse(toml);

@@ -45,3 +45,11 @@ TEST_CASE("toml text: letters outside ASCII belong into strings and comments", "
   CHECK(flaw->line == row.line);
   CHECK(flaw->column == row.column);
 }
+
+TEST_CASE("toml text: a file from the Hub is ASCII throughout, strings and comments too", "[base]") {
+  CHECK_FALSE(find_non_ascii("a = \"b\" # c\n"));
+  auto flaw = find_non_ascii("a = 1\nb = \"\xC3\xA9\"\n");
+  REQUIRE(flaw);
+  CHECK(flaw->line == 2);
+  CHECK(flaw->column == 6);
+}

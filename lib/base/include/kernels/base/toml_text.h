@@ -22,4 +22,8 @@ struct TomlFlaw {
 /// "Comment", "Keys" and "String".
 std::optional<TomlFlaw> find_toml_flaw(std::string_view text);
 
+/// The first byte outside ASCII, wherever it stands: for files from the Hub, which are hostile and have no
+/// need of any. A scan that guesses where strings begin can be led astray; this one cannot.
+std::optional<TomlFlaw> find_non_ascii(std::string_view text);
+
 }  // namespace kernels
