@@ -39,7 +39,6 @@ constexpr std::size_t kSmallChunk = 64 << 10;
 /// one stream has larger ones, because each wakes the thread that hashes.
 constexpr std::size_t kLargeChunk = 256 << 10;
 constexpr std::size_t kStreamChunk = 512 << 10;
-constexpr std::chrono::microseconds kNear{3000};
 constexpr std::chrono::seconds kLongestLockWait{60};
 
 struct ContentRange {
@@ -322,7 +321,7 @@ class Downloader {
                      hub::origin_of(options_.settings.endpoint).value_or(hub::Origin{});
     if (elsewhere) file.direct_url = head.url;
     auto distance = client_->distance();
-    bool far = distance && *distance > kNear;
+    bool far = distance && *distance > options_.near;
     if (far && file.item.file.size > kSplitAbove) file.parallel = kRangesPerFile;
     // The other ranges start from the event loop, not from inside libcurl's callback.
     if (file.parallel > 1)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <stop_token>
 #include <string>
@@ -69,6 +70,9 @@ struct DownloadOptions {
   std::string user_agent;
   std::size_t jobs = 64;  ///< connections at most
   cache::Links links = cache::Links::symlinks;
+  /// A server whose first answer comes faster is near: one stream, hashed from memory, is best. Farther away,
+  /// files over 8 MiB come in ranges over several connections.
+  std::chrono::microseconds near{3000};
 };
 
 struct DownloadReport {
