@@ -35,6 +35,7 @@
 
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
+#include "kernels/base/log.h"
 
 #include "partial_impl.h"
 
@@ -252,7 +253,8 @@ class Publisher {
     try {
       while (helpers.size() + 1 < std::min(batch.size(), kMostThreads))
         helpers.emplace_back(flush);
-    } catch (const std::system_error&) {  // no more threads to be had: fewer do the same
+    } catch (const std::system_error& error) {
+      log(LogLevel::info, std::string("fewer threads than wanted: ") + error.what());  // and they do the same
     }
     flush();
     helpers.clear();
