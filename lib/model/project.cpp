@@ -218,6 +218,8 @@ class ProjectReader {
     if (!trust) return fail(std::move(trust).error());
     if (!range) return fail(std::move(range).error());
     if (!*repo_text) return bad(node, place + " has no `repo`");
+    if ((layer + name->value_or("")).find('?') != std::string::npos)
+      return bad(node, "the name of a layer holds `?` or a letter outside ASCII");
     auto repo = RepoId::parse(**repo_text);
     if (!repo) return fail(at(*table->get("repo"), std::move(repo).error()));
     auto mode = Mode::parse(mode_text->value_or("fallback"));
@@ -348,6 +350,16 @@ Result<const toml::table*> own_tables(const toml::table& root, ProjectFormat for
 
 }  // namespace
 
+/// toml++ 3.3 has undefined behaviour for some bytes outside ASCII. Nothing that this program reads from a
+/// project file has any, so they are blotted out; what a name of ours would be made of them is refused where
+/// it is read.
+static std::string blot_out_non_ascii(std::string_view text) {
+  std::string out(text);
+  if (out.starts_with("\xEF\xBB\xBF")) out.replace(0, 3, "   ");  // a byte order mark
+  std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) >= 0x80; }, '?');
+  return out;
+}
+
 Result<Project> parse_project(std::string_view text, ProjectFormat format, const std::string& file) {
   auto bad = [&](auto line, auto column, std::string_view why) {
     return fail(Errc::invalid_argument, file + ":" + std::to_string(line) + ":" + std::to_string(column) +
@@ -356,7 +368,7 @@ Result<Project> parse_project(std::string_view text, ProjectFormat format, const
   if (auto flaw = find_toml_flaw(text)) return bad(flaw->line, flaw->column, flaw->text);
   toml::table root;
   try {
-    root = toml::parse(text, file);
+    root = toml::parse(blot_out_non_ascii(text), file);
   } catch (const toml::parse_error& error) {
     return bad(error.source().begin.line, error.source().begin.column, error.description());
   }

@@ -118,6 +118,7 @@ class Downloader {
     std::stop_callback forward(stop, [this] { stop_.request_stop(); });
     open_more();
     auto driven = client_->run(stop_.get_token());
+    let_go();
     save_records();
     if (failure_) return fail(std::move(*failure_));
     if (!driven) return fail(std::move(driven).error());
@@ -130,6 +131,14 @@ class Downloader {
     auto out = http_options(options.settings, options.user_agent);
     out.max_connections = options.jobs;
     return out;
+  }
+
+  /// A file that never completed and its completion hold each other.
+  void let_go() {
+    for (auto& file : active_)
+      file->writer.reset();
+    active_.clear();
+    queue_.clear();
   }
 
   void give_up(Error error) {
