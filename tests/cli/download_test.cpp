@@ -207,12 +207,8 @@ TEST_CASE("download: compressed answers, stalls and a Hub that is down are netwo
     const char* text;
     Lie lie;
   };
-  auto row =
-      GENERATE(Row{"encoded as `gzip`", lie::gzip_encoded()}, Row{"in time", lie::stalled()},
-               Row{"503", lie::status(503)},
-               Row{"redirects to `http://169.254.169.254", lie::redirect(302, "http://169.254.169.254/x")});
-  if (std::string(row.text).find("169") != std::string::npos)
-    return;  // loopback may redirect within this machine
+  auto row = GENERATE(Row{"encoded as `gzip`", lie::gzip_encoded()}, Row{"in time", lie::stalled()},
+                      Row{"503", lie::status(503)});
   CAPTURE(row.text);
   world.hub->add({.path_pattern = "__init__.py", .lie = row.lie});
   auto run = world.kernels(
