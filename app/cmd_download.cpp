@@ -73,8 +73,7 @@ ExitCode transfer(const DownloadOptions& options, const hub::Settings& settings,
                            .user_agent = app.user_agent(),
                            .jobs = options.jobs,
                            .links = settings.use_symlinks ? cache::Links::symlinks : cache::Links::copies};
-  auto copy = plan;
-  auto report = ops::download(layout, std::move(copy), how, app.events(), app.stop_token());
+  auto report = ops::download(layout, plan, how, app.events(), app.stop_token());
   if (!report) return app.fail(report.error());
   auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
   app.out().result(options.json ? download_json(plan, *report) : download_text(plan, *report, took));

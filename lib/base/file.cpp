@@ -1,5 +1,6 @@
 #include "kernels/base/file.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -27,7 +28,7 @@ std::string random_suffix() {
   return to_hex(raw);
 }
 
-static Result<UniqueFd> open_regular(const fs::path& path) {
+static Result<UniqueFd> open_regular(const fs::path& path, std::uint64_t& size) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) {
     if (errno == ENOENT || errno == ENOTDIR)
@@ -37,25 +38,30 @@ static Result<UniqueFd> open_regular(const fs::path& path) {
   struct stat info{};
   if (::fstat(fd.get(), &info) != 0) return fail(system_error("examine", path.string(), errno));
   if (!S_ISREG(info.st_mode)) return fail(Errc::io, "`" + path.string() + "` is not a regular file");
+  size = static_cast<std::uint64_t>(info.st_size);
   return fd;
 }
 
 Result<std::string> read_file(const fs::path& path, std::uint64_t limit) {
-  auto fd = open_regular(path);
+  std::uint64_t size = 0;
+  auto fd = open_regular(path, size);
   if (!fd) return fail(std::move(fd).error());
-  std::string content;
-  auto stamp = file_stamp(fd->get());
-  if (stamp && stamp->size <= limit) content.reserve(stamp->size + 1);
-  std::array<char, 65536> buffer{};
-  for (;;) {
-    ssize_t got = ::read(fd->get(), buffer.data(), buffer.size());
+  // One byte more than the file has: when it stays empty, that was the end. Files of /proc say 0.
+  constexpr std::uint64_t kUnknownSize = 4096;
+  std::string content(std::min(std::max(size, kUnknownSize), limit) + 1, '\0');
+  for (std::size_t filled = 0;;) {
+    ssize_t got = ::read(fd->get(), content.data() + filled, content.size() - filled);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail(system_error("read", path.string(), errno));
-    if (got == 0) return content;
-    content.append(buffer.data(), static_cast<std::size_t>(got));
-    if (content.size() > limit)
+    filled += static_cast<std::size_t>(got);
+    if (filled > limit)
       return fail(Errc::corrupt,
                   "`" + path.string() + "` is longer than the limit of " + std::to_string(limit) + " bytes");
+    if (got == 0) {
+      content.resize(filled);
+      return content;
+    }
+    if (filled == content.size()) content.resize(std::min<std::uint64_t>(2 * filled, limit + 1));
   }
 }
 
@@ -148,8 +154,12 @@ static std::optional<FileStamp> to_stamp(const struct stat& info) {
 }
 
 std::optional<FileStamp> file_stamp(const fs::path& path) {
+  return file_stamp(path.c_str());
+}
+
+std::optional<FileStamp> file_stamp(const char* path) {
   struct stat info{};
-  if (::stat(path.c_str(), &info) != 0) return std::nullopt;
+  if (::stat(path, &info) != 0) return std::nullopt;
   return to_stamp(info);
 }
 

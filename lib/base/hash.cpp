@@ -1,33 +1,45 @@
+// OpenSSL's own functions for each hash, not its EVP layer: the first use of EVP reads OpenSSL's
+// configuration and sets up its providers, which takes as long as the rest of a download that has nothing to
+// do. The code that hashes is the same. OpenSSL 3 calls these functions deprecated and keeps them.
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "kernels/base/hash.h"
 
 #include <algorithm>
 #include <array>
-#include <new>
+#include <variant>
 
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 
 namespace kernels {
 
 namespace {
-struct FreeContext {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+
+/// One hash of OpenSSL: its state and its three functions.
+template <class Context, std::size_t size, auto start, auto add, auto end>
+class Digest {
+ public:
+  Digest() { start(&context_); }
+  void update(const void* bytes, std::size_t count) { add(&context_, bytes, count); }
+  std::vector<std::byte> finish() {
+    std::vector<std::byte> out(size);
+    end(reinterpret_cast<unsigned char*>(out.data()), &context_);
+    return out;
+  }
+
+ private:
+  Context context_;
 };
 
-const EVP_MD* method(HashAlgorithm algorithm) {
-  switch (algorithm) {
-    case HashAlgorithm::sha1:
-      return EVP_sha1();
-    case HashAlgorithm::sha256:
-      return EVP_sha256();
-    case HashAlgorithm::sha512:
-      return EVP_sha512();
-  }
-  return nullptr;
-}
+using Sha1 = Digest<SHA_CTX, SHA_DIGEST_LENGTH, SHA1_Init, SHA1_Update, SHA1_Final>;
+using Sha256 = Digest<SHA256_CTX, SHA256_DIGEST_LENGTH, SHA256_Init, SHA256_Update, SHA256_Final>;
+using Sha512 = Digest<SHA512_CTX, SHA512_DIGEST_LENGTH, SHA512_Init, SHA512_Update, SHA512_Final>;
+
 }  // namespace
 
 struct Hasher::State {
-  std::unique_ptr<EVP_MD_CTX, FreeContext> context{EVP_MD_CTX_new()};
+  std::variant<Sha1, Sha256, Sha512> digest;
 };
 
 std::size_t hash_size(HashAlgorithm algorithm) {
@@ -43,8 +55,8 @@ std::size_t hash_size(HashAlgorithm algorithm) {
 }
 
 Hasher::Hasher(HashAlgorithm algorithm) : state_(std::make_unique<State>()) {
-  if (!state_->context || EVP_DigestInit_ex(state_->context.get(), method(algorithm), nullptr) != 1)
-    throw std::bad_alloc();
+  if (algorithm == HashAlgorithm::sha256) state_->digest.emplace<Sha256>();
+  if (algorithm == HashAlgorithm::sha512) state_->digest.emplace<Sha512>();
 }
 
 Hasher Hasher::git_blob(std::uint64_t size) {
@@ -59,19 +71,15 @@ Hasher& Hasher::operator=(Hasher&&) noexcept = default;
 Hasher::~Hasher() = default;
 
 void Hasher::update(std::span<const std::byte> bytes) {
-  EVP_DigestUpdate(state_->context.get(), bytes.data(), bytes.size());
+  std::visit([&](auto& digest) { digest.update(bytes.data(), bytes.size()); }, state_->digest);
 }
 
 void Hasher::update(std::string_view text) {
-  EVP_DigestUpdate(state_->context.get(), text.data(), text.size());
+  update(std::as_bytes(std::span(text)));
 }
 
 std::vector<std::byte> Hasher::finish() {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> raw{};
-  unsigned length = 0;
-  EVP_DigestFinal_ex(state_->context.get(), raw.data(), &length);
-  const auto* begin = reinterpret_cast<const std::byte*>(raw.data());
-  return {begin, begin + length};
+  return std::visit([](auto& digest) { return digest.finish(); }, state_->digest);
 }
 
 std::string Hasher::finish_hex() {

@@ -7,6 +7,10 @@
 // read back from the page cache when its turn comes. So memory does not grow with the number of ranges in
 // flight, and a file that comes in order is never read back.
 //
+// A large file that comes in order takes another way: its pieces go to a thread that writes them past the
+// page cache, and from there to the hashing thread. That spares the copy and the flush of a gigabyte at the
+// end.
+//
 // The tail lies behind the content: a header, then records of 16 bytes (offset, length). It names the process
 // that writes, because a file may only be taken over when its writer is gone. flock alone cannot tell: on
 // some network file systems it does nothing. So the writer must be dead on this host, the lock must be free,
@@ -38,325 +42,17 @@
 #include "kernels/base/log.h"
 
 #include "partial_impl.h"
+#include "pipeline_impl.h"
 
 namespace kernels::cache {
 
 namespace fs = std::filesystem;
 
-namespace {
-
-constexpr std::size_t kReadBack = 256 << 10;
-constexpr std::size_t kMaxQueuedBytes = 4 << 20;
-constexpr std::size_t kMaxIdleBytes = 4 << 20;
-constexpr std::uint64_t kEarlyFlush = 16 << 20;
-constexpr std::uint64_t kReserveAbove = 1 << 20;
-
-}  // namespace
-
-/// Everything about one blob. Written by the receiving thread, hashed by one hashing thread; `mutex` guards
-/// what both touch.
-struct BlobWriter::State {
-  State(BlobId blob_id, std::uint64_t blob_size)
-      : id(std::move(blob_id)), size(blob_size), hasher(id.hasher(size)) {}
-
-  BlobStore::Workers* workers = nullptr;
-  BlobId id;
-  std::uint64_t size;
-  fs::path temporary;
-  fs::path final_path;
-  UniqueFd fd;
-  std::uint64_t records = 0;  // in the tail
-  std::uint64_t resumed = 0;
-  ExtentSet written;  // receiving thread
-  BlobStore::Completion completion;
-
-  // Hashing thread only.
-  ExtentSet hashable;
-  Hasher hasher;
-  std::uint64_t hashed = 0;
-  std::uint64_t flushing = 0;  // up to here the disk was asked to begin
-  std::uint64_t generation = 0;
-  bool finished = false;  // the completion was called or passed on
-};
-
-namespace {
-
-/// Buffers that were hashed and wait to be filled again. Fresh memory costs the kernel more than the copy
-/// into it.
-class Buffers {
- public:
-  std::vector<std::byte> take(std::size_t capacity) {
-    std::vector<std::byte> out;
-    std::unique_lock guard(mutex_);
-    auto& same = idle_[capacity];
-    if (!same.empty()) {
-      out = std::move(same.back());
-      same.pop_back();
-      idle_bytes_ -= capacity;
-    }
-    guard.unlock();
-    out.reserve(capacity);
-    return out;
-  }
-
-  void give_back(std::vector<std::byte> buffer) {
-    auto capacity = buffer.capacity();
-    std::lock_guard guard(mutex_);
-    if (capacity == 0 || idle_bytes_ + capacity > kMaxIdleBytes) return;
-    buffer.clear();
-    idle_[capacity].push_back(std::move(buffer));
-    idle_bytes_ += capacity;
-  }
-
- private:
-  std::mutex mutex_;
-  std::map<std::size_t, std::vector<std::vector<std::byte>>> idle_;  // by capacity
-  std::size_t idle_bytes_ = 0;
-};
-
-struct HashJob {
-  std::shared_ptr<BlobWriter::State> blob;
-  Extent extent;
-  std::vector<std::byte> bytes;  // empty: read back from the file
-  std::uint64_t generation = 0;
-  std::function<void()> other;  // a job without a blob
-};
-
-/// A thread with a queue of at most so many bytes.
-class HashThread {
- public:
-  HashThread() : thread_([this] { loop(); }) {}
-  HashThread(const HashThread&) = delete;
-  HashThread& operator=(const HashThread&) = delete;
-  ~HashThread() {
-    {
-      std::lock_guard guard(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_all();
-    thread_.join();
-  }
-
-  void push(HashJob job) {
-    std::unique_lock guard(mutex_);
-    space_.wait(guard, [&] { return queued_ <= kMaxQueuedBytes; });
-    queued_ += job.bytes.size();
-    jobs_.push_back(std::move(job));
-    guard.unlock();
-    wake_.notify_one();
-  }
-
-  std::function<void(HashJob&)> work;
-  Buffers* buffers = nullptr;
-
- private:
-  void loop() {
-    for (;;) {
-      std::unique_lock guard(mutex_);
-      wake_.wait(guard, [&] { return stopping_ || !jobs_.empty(); });
-      if (stopping_) return;  // what is left belongs to blobs that will be resumed
-      auto job = std::move(jobs_.front());
-      jobs_.pop_front();
-      guard.unlock();
-      if (job.other)
-        job.other();
-      else
-        work(job);
-      guard.lock();
-      bool was_full = queued_ > kMaxQueuedBytes;
-      queued_ -= job.bytes.size();
-      guard.unlock();
-      if (was_full) space_.notify_one();
-      buffers->give_back(std::move(job.bytes));
-    }
-  }
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::condition_variable space_;
-  std::deque<HashJob> jobs_;
-  std::size_t queued_ = 0;
-  bool stopping_ = false;
-  std::thread thread_;
-};
-
-Status publish_content(BlobWriter::State& blob) {
-  if (::ftruncate(blob.fd.get(), static_cast<off_t>(blob.size)) != 0)
-    return fail(system_error("finish", blob.temporary.string(), errno));
-  // A failed flush means that the bytes may be gone although the page cache still shows them: never try
-  // again.
-  if (::fdatasync(blob.fd.get()) != 0) return fail(system_error("flush", blob.temporary.string(), errno));
-  return {};
-}
-
-/// Flushes and renames verified blobs. One folder flush serves all blobs that are ready at the same time.
-class Publisher {
- public:
-  Publisher() : thread_([this] { loop(); }) {}
-  Publisher(const Publisher&) = delete;
-  Publisher& operator=(const Publisher&) = delete;
-  ~Publisher() {
-    {
-      std::lock_guard guard(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_all();
-    thread_.join();
-  }
-
-  void push(std::shared_ptr<BlobWriter::State> blob) {
-    {
-      std::lock_guard guard(mutex_);
-      ready_.push_back(std::move(blob));
-    }
-    wake_.notify_one();
-  }
-
-  /// Lets the disk begin with a piece of a blob that is still growing, so that little is left for the flush.
-  void begin_flush(std::shared_ptr<BlobWriter::State> blob, Extent extent) {
-    {
-      std::lock_guard guard(mutex_);
-      early_.emplace_back(std::move(blob), extent);
-    }
-    wake_.notify_one();
-  }
-
- private:
-  void loop() {
-    for (;;) {
-      std::vector<std::shared_ptr<BlobWriter::State>> batch;
-      std::vector<std::pair<std::shared_ptr<BlobWriter::State>, Extent>> early;
-      {
-        std::unique_lock guard(mutex_);
-        wake_.wait(guard, [&] { return stopping_ || !ready_.empty() || !early_.empty(); });
-        if (ready_.empty() && stopping_) return;
-        batch.swap(ready_);
-        early.swap(early_);
-      }
-      publish(batch);
-      for (const auto& [blob, extent] : early)
-        if (blob->fd)  // a hint: it may fail, and wait for the disk
-          ::sync_file_range(blob->fd.get(), static_cast<off64_t>(extent.begin),
-                            static_cast<off64_t>(extent.size()), SYNC_FILE_RANGE_WRITE);
-    }
-  }
-
-  /// Several at a time: the kernel joins flushes of the disk that are asked for together.
-  static std::vector<Status> flush_all(const std::vector<std::shared_ptr<BlobWriter::State>>& batch) {
-    constexpr std::size_t kMostThreads = 8;
-    std::vector<Status> results(batch.size());
-    std::atomic<std::size_t> next{0};
-    auto flush = [&] {
-      for (auto i = next++; i < batch.size(); i = next++)
-        results[i] = publish_content(*batch[i]);
-    };
-    std::vector<std::jthread> helpers;
-    try {
-      while (helpers.size() + 1 < std::min(batch.size(), kMostThreads))
-        helpers.emplace_back(flush);
-    } catch (const std::system_error& error) {
-      log(LogLevel::info, std::string("fewer threads than wanted: ") + error.what());  // and they do the same
-    }
-    flush();
-    helpers.clear();
-    return results;
-  }
-
-  static void publish(const std::vector<std::shared_ptr<BlobWriter::State>>& batch) {
-    auto results = flush_all(batch);
-    std::set<fs::path> folders;
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      auto& status = results[i];
-      if (status) status = rename_path(batch[i]->temporary, batch[i]->final_path);
-      if (status) folders.insert(batch[i]->final_path.parent_path());
-    }
-    Status flushed;
-    for (const auto& folder : folders)
-      if (auto status = sync_folder(folder); !status) flushed = std::move(status);
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      auto& blob = *batch[i];
-      blob.fd.reset();
-      auto completion = std::move(blob.completion);
-      completion(!results[i] ? std::move(results[i]) : flushed);
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<std::shared_ptr<BlobWriter::State>> ready_;
-  std::vector<std::pair<std::shared_ptr<BlobWriter::State>, Extent>> early_;
-  bool stopping_ = false;
-  std::thread thread_;
-};
-
-Error wrong_hash(const std::string& expected, const std::string& found) {
-  return Error(Errc::integrity, "the content has the hash " + found + ", but " + expected + " was locked")
-      .with_hint(
-          "the bytes on the way or at the server differ from those that were locked; nothing was kept");
-}
-
-}  // namespace
-
-struct BlobStore::Workers {
-  explicit Workers(unsigned count) {
-    for (unsigned i = 0; i < count; ++i) {
-      hashers.push_back(std::make_unique<HashThread>());
-      hashers.back()->work = [this](HashJob& job) { hash(job); };
-      hashers.back()->buffers = &buffers;
-    }
-  }
-
-  HashThread& thread_for(const BlobId& id) {
-    return *hashers[static_cast<unsigned char>(id.str().back()) % hashers.size()];
-  }
-
-  void hash(HashJob& job) {
-    auto& blob = *job.blob;
-    if (blob.finished || job.generation != blob.generation) return;  // from before a restart
-    blob.hashable.add(job.extent);
-    if (job.extent.begin == blob.hashed && !job.bytes.empty()) {
-      blob.hasher.update(job.bytes);
-      blob.hashed = job.extent.end;
-    }
-    if (auto caught_up = read_back(blob); !caught_up) return complete(blob, std::move(caught_up));
-    if (blob.hashed < blob.size) return begin_flush(job.blob);
-    blob.finished = true;
-    auto found = blob.hasher.finish_hex();
-    if (found != blob.id.str()) return complete(blob, fail(wrong_hash(blob.id.str(), found)));
-    publisher.push(job.blob);
-  }
-
-  void begin_flush(const std::shared_ptr<BlobWriter::State>& blob) {
-    if (blob->hashed < blob->flushing + kEarlyFlush) return;
-    publisher.begin_flush(blob, {.begin = blob->flushing, .end = blob->hashed});
-    blob->flushing = blob->hashed;
-  }
-
-  /// Hashes what came early and lies behind the hashed part now.
-  static Status read_back(BlobWriter::State& blob) {
-    auto end = blob.hashable.contiguous_end(blob.hashed);
-    if (blob.hashed >= end) return {};
-    std::vector<std::byte> buffer(std::min<std::uint64_t>(kReadBack, end - blob.hashed));
-    while (blob.hashed < end) {
-      auto wanted = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), end - blob.hashed));
-      auto got = read_at(blob.fd.get(), wanted, blob.hashed, blob.temporary.string());
-      if (!got) return fail(std::move(got).error());
-      if (*got != wanted.size()) return fail(Errc::io, "`" + blob.temporary.string() + "` became shorter");
-      blob.hasher.update(std::span<const std::byte>(wanted));
-      blob.hashed += *got;
-    }
-    return {};
-  }
-
-  static void complete(BlobWriter::State& blob, Status status) {
-    blob.finished = true;
-    auto completion = std::move(blob.completion);
-    completion(std::move(status));
-  }
-
-  Buffers buffers;
-  Publisher publisher;  // outlives the hashing threads that push to it
-  std::vector<std::unique_ptr<HashThread>> hashers;
-};
+static constexpr std::size_t kReadBack = 256 << 10;
+static constexpr std::uint64_t kReserveAbove = 1 << 20;
+/// A file of this size that comes in order, in pieces of that size, is written past the page cache.
+static constexpr std::uint64_t kStreamAbove = 64 << 20;
+static constexpr std::size_t kStreamPiece = 512 << 10;
 
 BlobStore::BlobStore(Layout layout)
     : layout_(std::move(layout)),
@@ -368,7 +64,7 @@ const Layout& BlobStore::layout() const {
   return layout_;
 }
 
-std::vector<std::byte> BlobStore::buffer(std::size_t capacity) {
+Buffer BlobStore::buffer(std::size_t capacity) {
   return workers_->buffers.take(capacity);
 }
 
@@ -472,15 +168,16 @@ Result<std::shared_ptr<BlobWriter>> BlobStore::open(const RepoId& repo, const Bl
   for (std::uint64_t at = 0; at < size;) {
     auto end = front.contiguous_end(at);
     if (end > at)
-      workers_->thread_for(id).push(
-          {.blob = blob, .extent = {at, end}, .bytes = {}, .generation = 0, .other = {}});
+      workers_->hasher(id).push(
+          {.blob = blob, .extent = {at, end}, .bytes = {}, .generation = 0, .failure = {}, .other = {}});
     auto gaps = front.missing(size);
     auto next = std::ranges::find_if(gaps, [&](const Extent& gap) { return gap.begin >= end; });
     if (next == gaps.end()) break;
     at = next->end;
   }
   if (size == 0)
-    workers_->thread_for(id).push({.blob = blob, .extent = {}, .bytes = {}, .generation = 0, .other = {}});
+    workers_->hasher(id).push(
+        {.blob = blob, .extent = {}, .bytes = {}, .generation = 0, .failure = {}, .other = {}});
   return std::make_shared<BlobWriter>(blob);
 }
 
@@ -505,8 +202,8 @@ void BlobStore::verify(const fs::path& path, const BlobId& id, std::uint64_t siz
     if (found == id.str()) return completion({});
     completion(fail(Errc::integrity, "`" + path.string() + "` has the hash " + found));
   };
-  workers_->thread_for(id).push(
-      {.blob = {}, .extent = {}, .bytes = {}, .generation = 0, .other = std::move(job)});
+  workers_->hasher(id).push(
+      {.blob = {}, .extent = {}, .bytes = {}, .generation = 0, .failure = {}, .other = std::move(job)});
 }
 
 // --- writing -----------------------------------------------------------------------------------------------
@@ -523,7 +220,7 @@ std::uint64_t BlobWriter::resumed() const {
   return state_->resumed;
 }
 
-Status BlobWriter::write(std::uint64_t offset, std::vector<std::byte> bytes) {
+Status BlobWriter::write(std::uint64_t offset, Buffer bytes) {
   auto& blob = *state_;
   if (offset > blob.size || bytes.size() > blob.size - offset)
     return fail(Errc::integrity,
@@ -533,33 +230,37 @@ Status BlobWriter::write(std::uint64_t offset, std::vector<std::byte> bytes) {
   if (gaps.size() == 1 && gaps.front() == extent) return write_new(extent, std::move(bytes));
   // Bytes that are there may have been hashed already: replacing them would let anything pass.
   for (const auto& gap : gaps) {
-    auto begin = bytes.begin() + static_cast<std::ptrdiff_t>(gap.begin - offset);
-    std::vector<std::byte> part(begin, begin + static_cast<std::ptrdiff_t>(gap.size()));
+    Buffer part(gap.size());
+    part.append(bytes.bytes().subspan(gap.begin - offset, gap.size()));
     if (auto written = write_new(gap, std::move(part)); !written) return written;
   }
   return {};
 }
 
-Status BlobWriter::write_new(Extent extent, std::vector<std::byte> bytes) {
+/// Whether the pieces of this blob go to the writing thread; `extent` is about to come.
+static bool becomes_stream(BlobWriter::State& blob, Extent extent) {
+  bool is_likely = blob.size >= kStreamAbove && extent.size() >= kStreamPiece &&
+                   blob.written.contiguous_end(0) == extent.begin;
+  if (blob.streams || blob.tried_to_stream || !is_likely) return blob.streams;
+  blob.tried_to_stream = true;
+  blob.direct = UniqueFd(::open(blob.temporary.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC | O_NOFOLLOW));
+  blob.streams = static_cast<bool>(blob.direct);
+  return blob.streams;
+}
+
+Status BlobWriter::write_new(Extent extent, Buffer bytes) {
   auto& blob = *state_;
-  if (auto written = write_at(blob.fd.get(), bytes, extent.begin, blob.temporary.string()); !written)
-    return written;
+  Job job{.blob = state_,
+          .extent = extent,
+          .bytes = std::move(bytes),
+          .generation = blob.generation,
+          .failure = {},
+          .other = {}};
+  bool is_streamed = becomes_stream(blob, extent);
+  if (!is_streamed)
+    if (auto stored = store_piece(blob, extent, job.bytes.bytes()); !stored) return stored;
   blob.written.add(extent);
-  // A whole small file is complete at once: nothing of it will ever be resumed.
-  bool whole = bytes.size() == blob.size;
-  if (!whole) {
-    std::array<std::byte, kRecordSize> record{};
-    put_u64(record.data(), extent.begin);
-    put_u64(record.data() + 8, extent.size());
-    auto at = blob.size + kHeaderSize + blob.records * kRecordSize;
-    if (auto noted = write_at(blob.fd.get(), record, at, blob.temporary.string()); !noted) return noted;
-    ++blob.records;
-  }
-  blob.workers->thread_for(blob.id).push({.blob = state_,
-                                          .extent = extent,
-                                          .bytes = std::move(bytes),
-                                          .generation = blob.generation,
-                                          .other = {}});
+  (is_streamed ? blob.workers->writer() : blob.workers->hasher(blob.id)).push(std::move(job));
   return {};
 }
 

@@ -9,7 +9,7 @@ namespace kernels::cache {
 
 namespace fs = std::filesystem;
 
-fs::path link_target(const RepoPath& path, const BlobId& id) {
+std::string link_target(const RepoPath& path, const BlobId& id) {
   std::string out;
   for (std::size_t i = 0; i < path.depth() + 2; ++i)
     out += "../";

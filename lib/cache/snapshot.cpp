@@ -17,16 +17,20 @@ namespace fs = std::filesystem;
 
 static constexpr std::string_view kBuilding = "tmp-";
 
-bool has_snapshot_entry(const Layout& layout, const RepoId& repo, const Commit& commit,
-                        const FileEntry& file) {
-  auto path = layout.snapshot(repo, commit) / file.path.str();
-  std::array<char, 4096> target{};
-  auto length = ::readlink(path.c_str(), target.data(), target.size());
+/// Text, not a path: every file of every kernel comes by here, also when there is nothing to do.
+static bool is_entry(const std::string& place, const FileEntry& file) {
+  std::array<char, 4096> target;
+  auto length = ::readlink(place.c_str(), target.data(), target.size());
   if (length >= 0)
     return std::string_view(target.data(), static_cast<std::size_t>(length)) ==
-           link_target(file.path, file.blob).native();
-  auto stamp = file_stamp(path);
+           link_target(file.path, file.blob);
+  auto stamp = file_stamp(place.c_str());
   return stamp && stamp->size == file.size;
+}
+
+bool has_snapshot_entry(const Layout& layout, const RepoId& repo, const Commit& commit,
+                        const FileEntry& file) {
+  return is_entry(layout.snapshot(repo, commit).string() + "/" + file.path.str(), file);
 }
 
 static Status copy_blob(const fs::path& blob, const fs::path& to) {
@@ -62,10 +66,11 @@ static std::vector<const FileEntry*> init_last(const std::vector<const FileEntry
 
 static Status fill_folder(const Layout& layout, const RepoId& repo, const Commit& commit,
                           const std::vector<const FileEntry*>& files, Links links) {
-  auto snapshot = layout.snapshot(repo, commit);
+  auto snapshot = layout.snapshot(repo, commit).string() + "/";
   for (const auto* file : init_last(files)) {
-    if (has_snapshot_entry(layout, repo, commit, *file)) continue;
-    auto place = snapshot / file->path.str();
+    auto name = snapshot + file->path.str();
+    if (is_entry(name, *file)) continue;
+    fs::path place(name);
     if (auto made = make_folders(place.parent_path()); !made) return made;
     if (auto placed = place_entry(layout, repo, *file, place, links); !placed) return placed;
   }

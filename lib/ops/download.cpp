@@ -38,7 +38,7 @@ constexpr std::size_t kSmallChunk = 64 << 10;
 /// What a kill can lose of a large file: a chunk for each of its ranges, well below 8 MiB together. A file in
 /// one stream has larger ones, because each wakes the thread that hashes.
 constexpr std::size_t kLargeChunk = 256 << 10;
-constexpr std::size_t kStreamChunk = 512 << 10;
+constexpr std::size_t kStreamChunk = 1 << 20;
 constexpr std::chrono::seconds kLongestLockWait{60};
 
 struct ContentRange {
@@ -85,7 +85,7 @@ struct Range {
   cache::Extent extent;
   std::uint64_t position = 0;  // of the next byte of the body
   std::uint64_t accepted = 0;  // up to here the bytes were taken, in the extent
-  std::vector<std::byte> chunk;
+  cache::Buffer chunk;
   int attempt = 1;
   bool moved = false;  // bytes came in this attempt
 };
@@ -105,16 +105,15 @@ class Downloader {
         client_(hub::make_http_client(client_options(options))),
         store_(layout) {}
 
-  Result<DownloadReport> run(DownloadPlan& plan, const std::stop_token& stop) {
+  Result<DownloadReport> run(const DownloadPlan& plan, const std::stop_token& stop) {
     report_.files_present = plan.present_files;
     progress_.files_total = plan.fetch.size() + plan.unchecked.size();
     progress_.bytes_total = plan.fetch_bytes;
     for (const auto& item : plan.unchecked)
       verify(item);
-    std::ranges::stable_sort(plan.fetch, std::greater<>(),
-                             [](const FetchItem& item) { return item.file.size; });
-    for (auto& item : plan.fetch)
-      queue_.push_back(std::make_shared<File>(std::move(item)));
+    for (const auto& item : plan.fetch)
+      queue_.push_back(std::make_shared<File>(item));
+    std::ranges::stable_sort(queue_, std::greater<>(), [](const auto& file) { return file->item.file.size; });
     std::stop_callback forward(stop, [this] { stop_.request_stop(); });
     open_more();
     auto driven = client_->run(stop_.get_token());
@@ -360,10 +359,8 @@ class Downloader {
     while (!bytes.empty()) {
       auto limit = std::min<std::uint64_t>(chunk, range.extent.end - range.accepted);
       if (range.chunk.capacity() == 0) range.chunk = store_.buffer(limit);
-      auto part = std::min<std::uint64_t>(limit - range.chunk.size(), bytes.size());
-      range.chunk.insert(range.chunk.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(part));
-      bytes = bytes.subspan(part);
-      if (range.chunk.size() == limit)
+      bytes = bytes.subspan(range.chunk.append(bytes));
+      if (range.chunk.space() == 0)
         if (auto flushed = flush(range); !flushed) return flushed;
     }
     return {};
@@ -473,10 +470,11 @@ class Downloader {
 };
 
 Status publish(const cache::Layout& layout, const DownloadPlan& plan, cache::Links links) {
+  bool is_new = !plan.fetch.empty();
   for (const auto& item : plan.kernels) {
     const auto& kernel = *item.kernel;
     auto published = cache::publish_snapshot(layout, kernel.repo, kernel.commit, item.files, links);
-    cache::sweep_leftovers(layout, kernel.repo);
+    if (is_new) cache::sweep_leftovers(layout, kernel.repo);
     if (published) published = cache::publish_ref(layout, kernel.repo, kernel.ref, kernel.commit);
     if (!published)
       return fail(
@@ -487,7 +485,7 @@ Status publish(const cache::Layout& layout, const DownloadPlan& plan, cache::Lin
 
 }  // namespace
 
-Result<DownloadReport> download(const cache::Layout& layout, DownloadPlan plan,
+Result<DownloadReport> download(const cache::Layout& layout, const DownloadPlan& plan,
                                 const DownloadOptions& options, const EventSink& events,
                                 const std::stop_token& stop) {
   if (options.settings.offline && !plan.fetch.empty()) {

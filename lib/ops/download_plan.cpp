@@ -54,29 +54,35 @@ std::vector<KernelChoice> choose_variants(const Lock& lock, const VariantChoice&
   return out;
 }
 
+/// What one blob needs: nothing, a look at its bytes, or to be fetched.
+static void plan_blob(const std::string& blobs, const cache::VerifiedRecord& record,
+                      const LockedKernel& kernel, const FileEntry& file, DownloadPlan& plan) {
+  auto stamp = file_stamp((blobs + file.blob.str()).c_str());
+  auto item = [&] { return FetchItem{.repo = kernel.repo, .commit = kernel.commit, .file = file}; };
+  if (!stamp || stamp->size != file.size) {
+    plan.fetch_bytes += file.size;
+    plan.fetch.push_back(item());
+    return;
+  }
+  ++plan.present_files;
+  plan.present_bytes += file.size;
+  if (!record.is_verified(file.blob, *stamp)) plan.unchecked.push_back(item());
+}
+
 DownloadPlan plan_download(const cache::Layout& layout, const std::vector<KernelChoice>& choices) {
   DownloadPlan plan;
-  std::set<std::pair<RepoId, BlobId>> seen;
+  std::set<std::pair<std::string_view, std::string_view>> seen;  // repository and blob
   for (const auto& choice : choices) {
     const auto& kernel = *choice.kernel;
     DownloadPlan::Kernel item{.kernel = &kernel, .files = {}};
     auto record = cache::VerifiedRecord::load(layout, kernel.repo);
+    auto blobs = layout.blobs(kernel.repo).string() + "/";
     for (const auto& variant : kernel.variants) {
       if (std::ranges::find(choice.variants, variant.name) == choice.variants.end()) continue;
       for (const auto& file : variant.files) {
         item.files.push_back(file);
-        if (!seen.emplace(kernel.repo, file.blob).second) continue;
-        FetchItem fetch{.repo = kernel.repo, .commit = kernel.commit, .file = file};
-        auto stamp = file_stamp(layout.blob(kernel.repo, file.blob));
-        bool present = stamp && stamp->size == file.size;
-        if (!present) {
-          plan.fetch_bytes += file.size;
-          plan.fetch.push_back(std::move(fetch));
-          continue;
-        }
-        ++plan.present_files;
-        plan.present_bytes += file.size;
-        if (!record.is_verified(file.blob, *stamp)) plan.unchecked.push_back(std::move(fetch));
+        if (seen.emplace(kernel.repo.str(), file.blob.str()).second)
+          plan_blob(blobs, record, kernel, file, plan);
       }
     }
     plan.kernels.push_back(std::move(item));

@@ -249,15 +249,15 @@ TEST_CASE("download: a token goes to the Hub and to no other address", "[cli]") 
 
 TEST_CASE("download: a killed download goes on and re-fetches at most 8 MiB of a file", "[cli][slow]") {
   World world;
-  auto content = noise(48 << 20);
+  auto content = noise(80 << 20);
   publish_large(world, content);
   // Half of it comes, then silence, then the process is killed: what was written is the worst that a kill
   // leaves.
-  world.hub->add({.path_pattern = "big.so", .first = 2, .lie = lie::stalled_after(20 << 20)});
+  world.hub->add({.path_pattern = "big.so", .first = 2, .lie = lie::stalled_after(40 << 20)});
   auto killed = world.kernels({"download"}, {.signal_after = std::chrono::seconds(3), .signal = SIGKILL});
   REQUIRE(killed.status == 128 + SIGKILL);
   auto before = body_bytes(world, "big.so");
-  REQUIRE(before > (16U << 20U));
+  REQUIRE(before > (36U << 20U));
   world.hub->clear_faults();
   world.hub->forget_seen();
   auto run = world.kernels({"download", "--json"});
@@ -266,7 +266,7 @@ TEST_CASE("download: a killed download goes on and re-fetches at most 8 MiB of a
   check_cache_is_valid(world);
   auto again = body_bytes(world, "big.so");
   CHECK(before + again <= content.size() + (8U << 20U));
-  CHECK(json::parse(run.out)["bytes_resumed"] > (8 << 20));
+  CHECK(json::parse(run.out)["bytes_resumed"] > (28 << 20));
 }
 
 TEST_CASE("download: Ctrl-C ends it with status 130, and the next run goes on", "[cli]") {

@@ -70,6 +70,7 @@ struct FileStamp {
 };
 /// Nothing if there is no regular file (links are followed).
 std::optional<FileStamp> file_stamp(const std::filesystem::path& path);
+std::optional<FileStamp> file_stamp(const char* path);
 std::optional<FileStamp> file_stamp(int fd);
 
 /// An advisory lock of flock(2), released when destroyed. Where locks do not work (read-only or network file

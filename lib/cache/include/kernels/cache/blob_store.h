@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/base/error.h"
+#include "kernels/cache/buffer.h"
 #include "kernels/cache/extents.h"
 #include "kernels/cache/layout.h"
 #include "kernels/model/file_entry.h"
@@ -43,15 +44,15 @@ class BlobStore {
 
   /// An empty buffer of that capacity for BlobWriter::write; one that was written and hashed before, if any
   /// is idle. Any thread.
-  std::vector<std::byte> buffer(std::size_t capacity);
+  Buffer buffer(std::size_t capacity);
 
   /// Hashes a file that is there already; `completion` tells whether it is the blob of that name and size:
   /// done, not_found, integrity, or io.
   void verify(const std::filesystem::path& path, const BlobId& id, std::uint64_t size, Completion completion);
 
- private:
-  friend class BlobWriter;
   struct Workers;
+
+ private:
   Layout layout_;
   std::unique_ptr<Workers> workers_;
 };
@@ -70,14 +71,14 @@ class BlobWriter {
   std::uint64_t resumed() const;
   /// Takes bytes for [offset, offset + size); what is there already stays as it is. Waits while too much
   /// waits to be hashed. Errors  integrity: outside the file; io.
-  Status write(std::uint64_t offset, std::vector<std::byte> bytes);
+  Status write(std::uint64_t offset, Buffer bytes);
   /// Forgets everything and starts over. Only after the completion was called with Errc::integrity.
   Status restart(BlobStore::Completion completion);
   /// Removes the unfinished file. Only when no hashing can be under way: after the completion.
   void discard();
 
  private:
-  Status write_new(Extent extent, std::vector<std::byte> bytes);
+  Status write_new(Extent extent, Buffer bytes);
   std::shared_ptr<State> state_;
 };
 

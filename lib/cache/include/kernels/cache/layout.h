@@ -48,7 +48,7 @@ class Layout {
 };
 
 /// The text of a snapshot's link to a blob: `../../` and one more `../` for each folder of the path.
-std::filesystem::path link_target(const RepoPath& path, const BlobId& id);
+std::string link_target(const RepoPath& path, const BlobId& id);
 
 /// The repositories in the cache, sorted by name. Folders with other names are ignored.
 /// Errors  not_found: there is no cache folder.

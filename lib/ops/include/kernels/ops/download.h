@@ -90,7 +90,7 @@ struct DownloadReport {
 /// them is kept; io; interrupted: what is verified stays and
 ///         the rest is gone on with next time; not_found, access_denied; offline with something missing:
 ///         network.
-Result<DownloadReport> download(const cache::Layout& layout, DownloadPlan plan,
+Result<DownloadReport> download(const cache::Layout& layout, const DownloadPlan& plan,
                                 const DownloadOptions& options, const EventSink& events,
                                 const std::stop_token& stop);
 
