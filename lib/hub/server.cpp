@@ -222,6 +222,16 @@ class Listener : public httplib::Server {
     return true;
   }
 
+  /// The library's step for one request, whose parameters differ between its versions.
+  template <class Self, class Prepare>
+  static bool answer_next(Self& self, Connection& connection, bool& closed, Prepare& prepare) {
+    bool is_last = self.waiting_ > 0;
+    if constexpr (requires { self.process_request(connection, is_last, closed, prepare); })
+      return self.process_request(connection, is_last, closed, prepare);
+    else
+      return self.process_request(connection, "", 0, "", 0, is_last, closed, prepare);
+  }
+
   void serve(Connection& connection) {
     auto prepare = [&](httplib::Request& request) {
       request.ranges.clear();  // the routes do that
@@ -233,7 +243,7 @@ class Listener : public httplib::Server {
       if (!connection.wait_for_request(give_up)) return;
       connection.begin_head();
       bool closed = false;
-      bool answered = process_request(connection, waiting_ > 0, closed, prepare);
+      bool answered = answer_next(*this, connection, closed, prepare);
       if (!connection.flush() || stopping_) return;
       if (answered && !closed && !connection.is_closing()) continue;
       connection.linger();
