@@ -1,7 +1,7 @@
 // Puts one variant of a kernel into the layout of a Hub repository:
 //
 //   <out>/README.md
-//   <out>/build/<variant>/__init__.py, _ops.py, layers/__init__.py, workloads.toml
+//   <out>/build/<variant>/__init__.py, _ops.py, layers/__init__.py, layers.toml, workloads.toml
 //   <out>/build/<variant>/_<name>_<backend>_<7 hex>.so
 //   <out>/build/<variant>/metadata.json      digests of all files above
 //
@@ -148,6 +148,7 @@ Result<Files> collect(const Request& request, const KernelInfo& info, std::strin
   if (!files) return files;
   for (const auto& [name, path] :
        {std::pair{std::string("workloads.toml"), request.source / "workloads.toml"},
+        std::pair{std::string("layers.toml"), request.source / "layers.toml"},
         std::pair{std::string("_ops.py"), request.ops_template},
         std::pair{std::string("library"), request.library}}) {
     auto content = kernels::read_file(path, 1ULL << 30);

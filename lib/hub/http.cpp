@@ -360,8 +360,9 @@ class CurlClient final : public HttpClient {
 
   static Error transfer_error(Transfer& transfer, CURLcode code) {
     if (transfer.failure) return std::move(*transfer.failure);
-    // libcurl's name for a single header line beyond its own limit.
-    if (code == CURLE_OUT_OF_MEMORY)
+    // libcurl's names for a single header line beyond its own limit: before 8.6, and since.
+    constexpr int kTooLarge = 100;
+    if (code == CURLE_OUT_OF_MEMORY || static_cast<int>(code) == kTooLarge)
       return Error(Errc::network, "the answer's headers are longer than 64 KiB");
     std::string text = curl().easy_strerror(code);
     if (!text.empty()) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));

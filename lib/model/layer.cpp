@@ -17,13 +17,22 @@ static const std::array<std::pair<std::string_view, Mode>, 4>& mode_names() {
   return names;
 }
 
-Result<Mode> Mode::combine(Mode a, Mode b) {
-  Mode both(static_cast<std::uint8_t>(a.bits_ | b.bits_));
-  if (both.has(inference) && both.has(training))
+Status Mode::validate() const {
+  if (has(inference) && has(training))
     return fail(Error(Errc::invalid_argument, "the modes `inference` and `training` exclude each other")
                     .with_hint("register the kernel once for each of them"));
-  if (both.has(fallback) && both != fallback)
+  if (has(fallback) && *this != fallback)
     return fail(Errc::invalid_argument, "the mode `fallback` cannot be combined with another mode");
+  if (*this == torch_compile)
+    return fail(Error(Errc::invalid_argument, "the mode `torch-compile` does not stand alone")
+                    .with_hint("write `inference|torch-compile` or `training|torch-compile`"));
+  return {};
+}
+
+Result<Mode> Mode::combine(Mode a, Mode b) {
+  Mode both = a | b;
+  if (both == torch_compile) return both;  // a flag that waits for its other half
+  if (auto valid = both.validate(); !valid) return fail(std::move(valid).error());
   return both;
 }
 
@@ -42,9 +51,7 @@ Result<Mode> Mode::parse(std::string_view text) {
     mode = *sum;
     begin = end + 1;
   }
-  if (*mode == torch_compile)
-    return fail(Error(Errc::invalid_argument, "the mode `torch-compile` does not stand alone")
-                    .with_hint("write `inference|torch-compile` or `training|torch-compile`"));
+  if (auto valid = mode->validate(); !valid) return fail(std::move(valid).error());
   return *mode;
 }
 

@@ -299,6 +299,13 @@ const NativeLayer* NativeLayers::find(std::string_view name) const {
   return find_named(layers, name);
 }
 
+const NativeLayer* NativeLayers::find_function(std::string_view name) const {
+  if (const auto* named = find(name)) return named;
+  auto found = std::ranges::find_if(
+      layers, [&](const NativeLayer& layer) { return layer.function == name && layer.members.empty(); });
+  return found == layers.end() ? nullptr : &*found;
+}
+
 std::vector<std::string> NativeLayers::names() const {
   std::vector<std::string> out;
   for (const auto& layer : layers)

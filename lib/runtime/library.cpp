@@ -115,10 +115,12 @@ Result<Signature> parse_signature(std::string_view text) {
 }
 
 /// The provider's functions that this program calls itself.
-struct KernelLibrary::Provider {
+struct KernelFunction::Environment {
   int (*set_stream)(std::int32_t device_type, std::int32_t device_id, void* stream, void** old);
   void (*move_error)(void** error);
   int (*release)(void* object);
+
+  CallResult invoke(tvm_ffi::SafeCall function, const tvm_ffi::Any* arguments, std::int32_t count) const;
 };
 
 Result<KernelLibrary> KernelLibrary::open(const std::filesystem::path& library,
@@ -159,24 +161,34 @@ tvm_ffi::SafeCall KernelLibrary::find(const std::string& function) const {
   return reinterpret_cast<tvm_ffi::SafeCall>(dlsym(handle_, (std::string(kPrefix) + function).c_str()));
 }
 
-CallResult KernelLibrary::invoke(tvm_ffi::SafeCall function, const tvm_ffi::Any* arguments,
-                                 std::int32_t count) const {
+CallResult KernelFunction::Environment::invoke(tvm_ffi::SafeCall function, const tvm_ffi::Any* arguments,
+                                               std::int32_t count) const {
   tvm_ffi::Any result{};
   if (function(nullptr, arguments, count, &result) == 0) {
     if (result.type_index >= tvm_ffi::kFirstObject && result.as_pointer != nullptr)
-      provider_->release(result.as_pointer);
+      release(result.as_pointer);
     return {};
   }
   void* error = nullptr;
-  provider_->move_error(&error);
+  move_error(&error);
   if (error == nullptr)
     return std::unexpected(Raised{"RuntimeError", "the kernel failed without saying why"});
   const auto* cell =
       reinterpret_cast<const tvm_ffi::ErrorCell*>(static_cast<const char*>(error) + sizeof(tvm_ffi::Object));
   Raised raised{std::string(cell->kind.data, cell->kind.size),
                 std::string(cell->message.data, cell->message.size)};
-  provider_->release(error);
+  release(error);
   return std::unexpected(std::move(raised));
+}
+
+CallResult KernelFunction::operator()(std::span<const tvm_ffi::Any> arguments) const {
+  return environment_->invoke(entry_, arguments.data(), static_cast<std::int32_t>(arguments.size()));
+}
+
+Result<KernelFunction> KernelLibrary::function(const std::string& name) const {
+  const tvm_ffi::SafeCall entry = find(name);
+  if (entry == nullptr) return fail(Errc::not_found, "the library has no function `" + name + "`");
+  return KernelFunction(entry, provider_);
 }
 
 Result<Signature> KernelLibrary::signature(const std::string& function) const {
@@ -184,7 +196,7 @@ Result<Signature> KernelLibrary::signature(const std::string& function) const {
   if (entry == nullptr) return fail(Errc::not_found, "the library has no function `" + function + "`");
   // A function that reads its arguments before it counts them finds None, not the stack.
   const std::array<tvm_ffi::Any, 64> none{};
-  const CallResult result = invoke(entry, none.data(), -1);
+  const CallResult result = provider_->invoke(entry, none.data(), -1);
   if (result) return fail(Errc::corrupt, "`" + function + "` accepted a call with -1 arguments");
   return parse_signature(result.error().message);
 }
@@ -197,7 +209,7 @@ CallResult KernelLibrary::call(const std::string& function, std::span<const Valu
   packed.reserve(arguments.size());
   for (const Value& value : arguments)
     packed.push_back(to_any(value));
-  return invoke(entry, packed.data(), static_cast<std::int32_t>(packed.size()));
+  return provider_->invoke(entry, packed.data(), static_cast<std::int32_t>(packed.size()));
 }
 
 void KernelLibrary::set_stream(std::int32_t device_id, void* stream) const {

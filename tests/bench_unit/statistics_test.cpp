@@ -15,7 +15,7 @@ TEST_CASE("statistics: quantiles interpolate between order statistics", "[bench]
   CHECK(quantile(five, 0.5) == 3);
   CHECK(quantile(five, 1) == 10);
   CHECK(quantile(five, 0.25) == 2);
-  CHECK(quantile(five, 0.9) == Catch::Approx(7.6));
+  CHECK(quantile(five, 0.9) == kernels::test::Approx(7.6));
   const std::array<double, 1> one = {7};
   CHECK(quantile(one, 0.95) == 7);
 }
@@ -80,5 +80,5 @@ TEST_CASE("random: the same seed gives the same numbers, bounded and centred", "
     squares += value * value;
   }
   CHECK(std::fabs(sum / kCount) < 0.02);
-  CHECK(std::sqrt(squares / kCount) == Catch::Approx(1.1547).margin(0.02));
+  CHECK(std::sqrt(squares / kCount) == kernels::test::Approx(1.1547).margin(0.02));
 }

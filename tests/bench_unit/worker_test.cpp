@@ -197,7 +197,7 @@ TEST_CASE("bench: a built variant is right and its times are consistent", "[benc
     CHECK(timing.kernel.min <= timing.kernel.median);
     CHECK(timing.kernel.median <= timing.kernel.p95);
     CHECK(timing.bytes == 3 * 4096 * 4);
-    CHECK(timing.gb_per_s == Catch::Approx(static_cast<double>(timing.bytes) / timing.kernel.median));
+    CHECK(timing.gb_per_s == kernels::test::Approx(static_cast<double>(timing.bytes) / timing.kernel.median));
     CHECK(timing.limit_gb_per_s > 0);
     CHECK(timing.method.find("cold") != std::string::npos);
   }

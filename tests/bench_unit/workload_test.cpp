@@ -1,6 +1,9 @@
 #include "kernels/bench/workload.h"
 
+#include <algorithm>
+
 #include "kernels/base/file.h"
+#include "kernels/model/native_layers.h"
 
 #include "support/catch.h"
 #include "support/hub_tree.h"
@@ -60,6 +63,27 @@ TEST_CASE("workloads: the files of our own kernels are read", "[bench]") {
     if (!file) FAIL(variant.folder << ": " << describe(file.error()));
     CHECK(file->functions.size() >= 2);
     CHECK(file->workloads.size() >= 3);
+  }
+}
+
+TEST_CASE("workloads: layers.toml states the tolerances of the functions that it names", "[bench]") {
+  for (const auto& variant : test::built_variants()) {
+    const auto file = parse_workloads(*read_file(variant.folder / "workloads.toml"));
+    const auto layers = parse_native_layers(*read_file(variant.folder / "layers.toml"), "layers.toml");
+    REQUIRE(file);
+    if (!layers) FAIL(variant.folder << ": " << describe(layers.error()));
+    CHECK(layers->layers.size() >= 3);
+    for (const auto& layer : layers->layers) {
+      auto function = std::ranges::find(file->functions, layer.function, &FunctionSpec::name);
+      REQUIRE(function != file->functions.end());
+      CHECK(layer.arguments.size() == function->arguments.size());
+      CHECK(layer.tolerance.size() == function->tolerance.size());
+      for (const auto& [dtype, tolerance] : function->tolerance) {
+        const auto& stated = layer.tolerance.at(std::string(runtime::name_of(dtype)));
+        CHECK(stated.relative == tolerance.relative);
+        CHECK(stated.absolute == tolerance.absolute);
+      }
+    }
   }
 }
 

@@ -14,8 +14,9 @@ declare -A allowed=(
   [resolve]="model base"
   [machine]="model base"
   [runtime]="model base"
+  [layers]="resolve runtime model base"
   [bench]="runtime model base"
-  [ops]="bench cache hub machine model base resolve runtime"
+  [ops]="bench cache hub layers machine model base resolve runtime"
 )
 
 includes() {

@@ -11,6 +11,7 @@
 #include "kernels/model/hub_answers.h"
 #include "kernels/model/lock.h"
 #include "kernels/model/metadata.h"
+#include "kernels/model/native_layers.h"
 #include "kernels/model/project.h"
 #include "kernels/model/repo.h"
 #include "kernels/model/target.h"
@@ -149,6 +150,22 @@ void headers(std::string_view bytes) {
   require(!delay || *delay >= std::chrono::seconds(1), "there is always a wait");
 }
 
+void native_layers(std::string_view bytes) {
+  auto read = parse_native_layers(bytes, "layers.toml");
+  if (!read) return;
+  for (const auto& layer : read->layers) {
+    require(read->find(layer.name) == &layer, "a layer is found by its name");
+    require(!layer.tolerance.empty(), "a layer has a tolerance");
+    for (const auto& name : layer.arguments)
+      require(
+          layer.parameter(name) != nullptr || layer.member(name) != nullptr || layer.output(name) != nullptr,
+          "an argument is defined");
+    for (const auto& output : layer.outputs)
+      require(output.divide_last > 0 && layer.parameter(output.like) != nullptr, "an output has a model");
+    layer.signature();
+  }
+}
+
 void workloads(std::string_view bytes) {
   auto file = bench::parse_workloads(bytes);
   if (!file) return;
@@ -191,6 +208,7 @@ constexpr Target kTargets[] = {
     {.name = "target", .run = target},
     {.name = "url", .run = url},
     {.name = "headers", .run = headers},
+    {.name = "native_layers", .run = native_layers},
     {.name = "workloads", .run = workloads},
     {.name = "dynamic_symbols", .run = dynamic_symbols},
     {.name = "repo_names", .run = repo_names},

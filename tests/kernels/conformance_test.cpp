@@ -93,13 +93,13 @@ TEST_CASE("kernels: the references agree with formulas written a second time", "
                              runtime::DeviceKind::cpu, 0);
     const std::array<runtime::Value, 2> arguments = {&ys, &xs};
     REQUIRE(library->call("silu_and_mul_reference", arguments));
-    CHECK(out[0] == Catch::Approx(0.7310585786300049));
-    CHECK(out[1] == Catch::Approx(-0.2384058440442351));
-    CHECK(out[2] == Catch::Approx(3 * 0.3112296656009273));
+    CHECK(out[0] == kernels::test::Approx(0.7310585786300049));
+    CHECK(out[1] == kernels::test::Approx(-0.2384058440442351));
+    CHECK(out[2] == kernels::test::Approx(3 * 0.3112296656009273));
     REQUIRE(library->call("gelu_and_mul_reference", arguments));
-    CHECK(out[0] == Catch::Approx(0.8413447460685429));
-    CHECK(out[1] == Catch::Approx(-0.04550026389635842));
+    CHECK(out[0] == kernels::test::Approx(0.8413447460685429));
+    CHECK(out[1] == kernels::test::Approx(-0.04550026389635842));
     REQUIRE(library->call("gelu_tanh_and_mul_reference", arguments));
-    CHECK(out[0] == Catch::Approx(0.8411919906082768));
+    CHECK(out[0] == kernels::test::Approx(0.8411919906082768));
   }
 }

@@ -36,7 +36,7 @@ TEST_CASE("kernels: metadata.json names the library and digests every file of it
     }
     CHECK(metadata.at("digest").at("algorithm") == "sha256");
     CHECK(metadata.at("digest").at("files") == actual);
-    for (const char* file : {"__init__.py", "_ops.py", "layers/__init__.py", "workloads.toml"})
+    for (const char* file : {"__init__.py", "_ops.py", "layers/__init__.py", "layers.toml", "workloads.toml"})
       CHECK(actual.contains(file));
   }
 }

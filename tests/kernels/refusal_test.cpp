@@ -261,8 +261,8 @@ TEST_CASE("kernels: a borrowed DLTensor, its byte offset and absent strides are 
     REQUIRE(call(nullptr, arguments.data(), 2, &result) == 0);
     CHECK(result.type_index == tvm_ffi::kNone);
     CHECK(out[0] == -1.0F);
-    CHECK(out[1] == Catch::Approx(0.7310586F));
-    CHECK(out[2] == Catch::Approx(1.7615942F));
+    CHECK(out[1] == kernels::test::Approx(0.7310586F));
+    CHECK(out[2] == kernels::test::Approx(1.7615942F));
     CHECK(out[3] == -1.0F);
   }
 }

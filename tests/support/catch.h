@@ -9,6 +9,7 @@ namespace kernels::test {
 inline auto contains(const std::string& part) {
   return Catch::Matchers::ContainsSubstring(part);
 }
+using Approx = Catch::Approx;
 }  // namespace kernels::test
 #else
 #include <catch2/catch.hpp>
@@ -16,5 +17,6 @@ namespace kernels::test {
 inline auto contains(const std::string& part) {
   return Catch::Matchers::Contains(part);
 }
+using Approx = Catch::Detail::Approx;
 }  // namespace kernels::test
 #endif

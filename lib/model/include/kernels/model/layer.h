@@ -27,6 +27,12 @@ class Mode {
   /// `inference`, `training|torch-compile`, …
   std::string str() const;
   bool has(Mode flags) const { return (bits_ & flags.bits_) == flags.bits_; }
+  /// The union, valid or not: for tables written in C++, where `validate` is asked by the one who reads them.
+  friend constexpr Mode operator|(Mode a, Mode b) {
+    return Mode(static_cast<std::uint8_t>(a.bits_ | b.bits_));
+  }
+  /// Errors  invalid_argument: the set is none of those named above.
+  Status validate() const;
   auto operator<=>(const Mode&) const = default;
 
  private:

@@ -76,6 +76,8 @@ struct NativeLayer {
 struct NativeLayers {
   std::vector<NativeLayer> layers;
   const NativeLayer* find(std::string_view name) const;
+  /// What stands in for a function: a declaration of that name, or of a layer without members that calls it.
+  const NativeLayer* find_function(std::string_view name) const;
   std::vector<std::string> names() const;
 };
 

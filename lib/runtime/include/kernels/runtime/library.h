@@ -35,6 +35,21 @@ struct Signature {
 /// Expected…". Errors  corrupt: the text has another form.
 Result<Signature> parse_signature(std::string_view arity_error);
 
+/// One function of a library that is loaded, for callers that pack their arguments themselves.
+class KernelFunction {
+ public:
+  /// Calls. A returned object is released. Cost  the function itself and two comparisons.
+  CallResult operator()(std::span<const tvm_ffi::Any> arguments) const;
+
+ private:
+  friend class KernelLibrary;
+  struct Environment;
+  KernelFunction(tvm_ffi::SafeCall entry, std::shared_ptr<const Environment> environment)
+      : entry_(entry), environment_(std::move(environment)) {}
+  tvm_ffi::SafeCall entry_;
+  std::shared_ptr<const Environment> environment_;
+};
+
 /// A tvm-ffi kernel library in this process.
 ///
 /// The provider (our libtvm_ffi.so or the real one) is loaded first, visible to all, the kernel library after
@@ -57,6 +72,9 @@ class KernelLibrary {
   /// else. Errors  not_found; corrupt: it accepted the call, or refused it in another form.
   Result<Signature> signature(const std::string& function) const;
 
+  /// Errors  not_found.
+  Result<KernelFunction> function(const std::string& name) const;
+
   /// Calls. A returned object is released; a function that is not there raises AttributeError.
   CallResult call(const std::string& function, std::span<const Value> arguments) const;
 
@@ -64,10 +82,9 @@ class KernelLibrary {
   void set_stream(std::int32_t device_id, void* stream) const;
 
  private:
-  struct Provider;
+  using Provider = KernelFunction::Environment;
   KernelLibrary(void* handle, std::shared_ptr<const Provider> provider, std::vector<std::string> functions)
       : handle_(handle), provider_(std::move(provider)), functions_(std::move(functions)) {}
-  CallResult invoke(tvm_ffi::SafeCall function, const tvm_ffi::Any* arguments, std::int32_t count) const;
   tvm_ffi::SafeCall find(const std::string& function) const;
 
   void* handle_;                              // never closed, see above
