@@ -4,7 +4,7 @@ PRESET  ?= release
 BUILD   := build/$(PRESET)
 JOBS    ?= $(shell nproc)
 
-.PHONY: build configure test demo bench-cli packages generated format tidy fuzz clean
+.PHONY: build configure test demo bench-cli bench-layers packages generated format tidy fuzz clean
 
 build: configure
 	@cmake --build --preset $(PRESET) -j $(JOBS) --target programs
@@ -26,6 +26,10 @@ test: configure
 bench-cli: configure
 	@cmake --build --preset $(PRESET) -j $(JOBS)
 	@tests/bench/run.sh $(BUILD)
+
+bench-layers: configure
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target bench_layers
+	@$(BUILD)/bench/bench_layers
 
 # What is checked in and made from the command tree; a test compares.
 generated: build

@@ -10,7 +10,8 @@ namespace kernels::layers {
 
 namespace {
 
-constexpr std::size_t kMaxValues = 32;
+constexpr std::size_t kMaxArguments = 32;  // as the declaration allows
+constexpr std::size_t kMaxOutputs = 8;
 
 /// Where an argument of the function comes from.
 struct Slot {
@@ -82,6 +83,8 @@ class NativeKernel final : public BoundKernel {
 
   Status bind(const LayerBase& layer) {
     const auto& declared = loaded_->declaration;
+    if (declared.outputs.size() > kMaxOutputs)
+      return fail(Errc::unsupported, "the kernel has more than " + std::to_string(kMaxOutputs) + " outputs");
     for (const auto& output : declared.outputs)
       outputs_.push_back({.like = parameter_index(output.like), .divide_last = output.divide_last});
     for (const auto& name : declared.arguments)
@@ -97,8 +100,8 @@ class NativeKernel final : public BoundKernel {
   }
 
   Status call(std::span<const Argument> arguments, std::span<Tensor> results) const override {
-    std::array<Tensor, kMaxValues> made;
-    std::array<tvm_ffi::Any, kMaxValues> packed{};
+    std::array<Tensor, kMaxOutputs> made;
+    std::array<tvm_ffi::Any, kMaxArguments> packed;
     if (arguments.size() != parameter_count_ || results.size() != returned_.size())
       return fail(refused("a call with another number of values than the layer has"));
     if (auto same = check_devices(arguments); !same) return same;

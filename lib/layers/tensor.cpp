@@ -1,5 +1,6 @@
 #include "kernels/layers/tensor.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdlib>
@@ -20,6 +21,11 @@ struct Tensor::Block {
 };
 
 static constexpr std::uint64_t kStrongCount = 0xffffffffULL;
+
+Sizes::Sizes(std::span<const std::int64_t> sizes) : count_(sizes.size()) {
+  if (sizes.size() > kMost) throw std::length_error("a tensor has at most 8 dimensions");
+  std::ranges::copy(sizes, sizes_.begin());
+}
 
 std::string to_string(DataType type) {
   const char* name = "type";
@@ -107,7 +113,7 @@ std::uint64_t Tensor::elements() const {
 }
 
 TensorSpec Tensor::spec() const {
-  return {.type = type(), .device = device(), .sizes = {sizes().begin(), sizes().end()}};
+  return {.type = type(), .device = device(), .sizes = Sizes(sizes())};
 }
 
 Tensor allocate_on_cpu(const TensorSpec& spec) {

@@ -25,7 +25,7 @@ using layers::Layer;
 using layers::Module;
 using layers::Tensor;
 
-inline Tensor floats(std::vector<std::int64_t> sizes, const std::vector<float>& values) {
+inline Tensor floats(layers::Sizes sizes, const std::vector<float>& values) {
   auto out =
       layers::allocate_on_cpu({.type = layers::kFloat32, .device = layers::kCpuDevice, .sizes = sizes});
   std::memcpy(out.data(), values.data(), values.size() * sizeof(float));

@@ -1,12 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "kernels/runtime/tvm_ffi_abi.h"
 
@@ -25,11 +25,32 @@ inline constexpr DlDevice kCpuDevice{tvm_ffi::kCpu, 0};
 std::string to_string(DataType type);
 std::uint64_t bytes_of(DataType type);
 
+/// Sizes of at most eight dimensions, in place: a call of a kernel makes some and must not ask for memory.
+class Sizes {
+ public:
+  static constexpr std::size_t kMost = 8;
+  Sizes() = default;
+  /// More than eight are a broken promise of the caller and throw std::length_error.
+  Sizes(std::initializer_list<std::int64_t> sizes) : Sizes(std::span(sizes.begin(), sizes.size())) {}
+  explicit Sizes(std::span<const std::int64_t> sizes);
+
+  std::size_t size() const { return count_; }
+  bool empty() const { return count_ == 0; }
+  std::int64_t& back() { return sizes_[count_ - 1]; }
+  const std::int64_t* begin() const { return sizes_.data(); }
+  const std::int64_t* end() const { return sizes_.data() + count_; }
+  operator std::span<const std::int64_t>() const { return {begin(), count_}; }  // NOLINT: it is one
+
+ private:
+  std::array<std::int64_t, kMost> sizes_{};
+  std::size_t count_ = 0;
+};
+
 /// What a tensor is, without its memory.
 struct TensorSpec {
   DataType type = kFloat32;
   DlDevice device = kCpuDevice;
-  std::vector<std::int64_t> sizes;
+  Sizes sizes;
 };
 
 /// A view of memory that an engine owns, in the form in which kernels take it: no copy is made at the border.
@@ -41,7 +62,7 @@ struct TensorSpec {
 /// Threads  the count is atomic; the view does not change after construction. Cost  one allocation.
 class Tensor {
  public:
-  static constexpr std::size_t kMaxDimensions = 8;
+  static constexpr std::size_t kMaxDimensions = Sizes::kMost;
   struct Place {
     DataType type = kFloat32;
     std::span<const std::int64_t> sizes;
