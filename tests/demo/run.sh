@@ -52,8 +52,9 @@ cat > "$root/project/kernels.toml" <<'TOML'
 cpu = { repo = "demo/activation" }
 cuda = { repo = "demo/activation" }
 
-[layers.LlamaRMSNorm]
-cpu = { repo = "demo/rmsnorm", layer = "RMSNorm" }
+[layers.RMSNorm]
+cpu = { repo = "demo/rmsnorm" }
+cuda = { repo = "demo/rmsnorm" }
 
 [targets.prod]                       # a machine that is not here
 os = "linux"
@@ -86,6 +87,11 @@ took
 step "6. Measure on what this machine has"
 begin=$(now)
 kernels bench --workload decode --budget 0.1
+took
+
+step "7. Run a model in C++ with the locked kernels in it (lib/examples)"
+begin=$(now)
+"$build/examples/llama_block" "$root/project" --hidden 512 --intermediate 1376 --heads 8 --tokens 32
 took
 
 finished=yes

@@ -16,9 +16,33 @@ carry() {
   cp "$build/lib/kernels/libtvm_ffi.so" "$folder/lib/" || return 1
   # The one library of ours that a bare system may lack; used only where it is missing.
   cp "$(ldd "$build/kernels-worker" | awk '/libcrypto/ {print $3}')" "$folder/lib/" || return 1
+  carry_example "$build" "$folder" || return 1
   rm -rf "$folder/hub" && cp -r "$build/hub" "$folder/hub" || return 1
   cp "$0" "$folder/run.sh"
   du -sh "$folder"
+}
+
+# The model of lib/examples with a locked project and a cache that has what it needs, for a machine without a network.
+carry_example() {
+  local build=$1 folder=$2 server name
+  build=$(cd "$build" && pwd) && rm -rf "$folder/example" && mkdir -p "$folder/example/project" || return 1
+  cp "$build/examples/llama_block" "$folder/example/" && strip "$folder/example/llama_block" || return 1
+  (
+    cd "$folder/example" || exit 1
+    for name in activation rmsnorm; do
+      "$build/kernels" -q --cache publisher import "$build/hub/$name" --repo-id "demo/$name" > /dev/null || exit 1
+    done
+    "$build/kernels" -q --cache publisher serve --port 0 --port-file port --trusted-publisher demo > /dev/null 2>&1 &
+    server=$!
+    trap 'kill $server' EXIT
+    while [ ! -s port ]; do sleep 0.05; done
+    export HF_ENDPOINT HF_HUB_CACHE=$PWD/cache
+    HF_ENDPOINT=http://127.0.0.1:$(cat port)
+    printf '%s\n' '[dependencies]' '"demo/activation" = 1' '"demo/rmsnorm" = 1' \
+      '[layers.SiluAndMul]' 'cpu = { repo = "demo/activation" }' 'cuda = { repo = "demo/activation" }' \
+      '[layers.RMSNorm]' 'cpu = { repo = "demo/rmsnorm" }' 'cuda = { repo = "demo/rmsnorm" }' > project/kernels.toml
+    "$build/kernels" -q lock project && "$build/kernels" -q download project --all-variants > /dev/null
+  ) && rm -rf "$folder/example/publisher" "$folder/example/port"
 }
 
 # step NAME COMMAND...: runs it, keeps its output, remembers a failure.
@@ -42,6 +66,18 @@ describe_machine() {
   nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem --format=csv 2>&1 || true
 }
 
+# The decoder block of lib/examples with and without kernels, from a lock and a cache, offline.
+example() {
+  export HF_HUB_OFFLINE=1 HF_HUB_CACHE=$folder/example/cache KERNELS_TVM_FFI=$folder/lib/libtvm_ffi.so
+  export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/cuda/lib64:$folder/lib"
+  chmod +x "$folder/example/llama_block"
+  local tokens
+  for tokens in 1 128 4096; do
+    lines=12 step "example-$tokens" timeout 100 "$folder/example/llama_block" "$folder/example/project" \
+      --device cuda --tokens "$tokens"
+  done
+}
+
 run() {
   local folder
   folder=$(cd "$1" && pwd) || return 1
@@ -60,6 +96,7 @@ run() {
     --budget-ms 500 --json "$results/bench-cuda.json" "$folder"/hub/*/build/*-cu[0-9]*
   lines=40 step bench-cpu timeout 200 "$folder/gpu_bench" --device cpu "${tools[@]}" \
     --budget-ms 200 --workload decode --json "$results/bench-cpu.json" "$folder"/hub/*/build/*-cpu-*
+  example || true
   if [ -n "$failed" ]; then
     echo "failed:$failed"
     return 1
