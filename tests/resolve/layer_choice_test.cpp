@@ -204,6 +204,9 @@ TEST_CASE("layer table: an insert replaces all modes of the same bounds, and no 
   CHECK(*table.choose("Norm", DeviceType::cuda, 90, order("training")).value == 3);
   CHECK(table.choose("Norm", DeviceType::cuda, 90, order("training")).registered == Mode::fallback);
   CHECK(*table.choose("Norm", DeviceType::cpu, std::nullopt, order("training")).value == 4);
+  // A capability means nothing to a CPU, not even one that no range holds.
+  REQUIRE(table.choose("Norm", DeviceType::cpu, 20000, order("training")).value != nullptr);
+  CHECK(table.choose("Norm", DeviceType::cuda, 20000, order("training")).reason == FallbackReason::no_range);
   CHECK(table.find("Norm")->size() == 2);
   CHECK(table.find("Other") == nullptr);
 }
