@@ -34,6 +34,13 @@ std::string counted(std::uint64_t number, std::string_view noun) {
   return std::to_string(number) + " " + std::string(noun) + (number == 1 ? "" : "s");
 }
 
+std::string plain(std::string_view text) {
+  std::string out(text);
+  auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  std::ranges::replace_if(out, is_control, '?');
+  return out;
+}
+
 std::size_t display_width(std::string_view text) {
   auto is_start = [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; };
   return static_cast<std::size_t>(std::ranges::count_if(text, is_start));
@@ -75,7 +82,7 @@ static std::vector<std::string> lines_of(std::string_view cell, std::size_t widt
   std::vector<std::string> lines;
   do {
     auto line = cell.substr(0, cell.find('\n'));
-    auto end = line_end(line, width);
+    auto end = line_end(line, std::max<std::size_t>(width, 1));  // a cell of one blank is no column wide
     lines.emplace_back(line.substr(0, end));
     if (lines.back().ends_with(' ')) lines.back().pop_back();
     if (end == line.size() && end < cell.size()) ++end;  // the line break itself

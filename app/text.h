@@ -24,6 +24,9 @@ std::string table(const std::vector<std::vector<std::string>>& rows);
 /// off; only a table of very many columns is wider.
 std::string table_within(std::size_t columns, const std::vector<std::vector<std::string>>& rows);
 
+/// Text of others, which may be hostile, on one line: control characters become `?`.
+std::string plain(std::string_view text);
+
 /// Cells that a terminal needs for UTF-8 text in which every character is one column wide.
 std::size_t display_width(std::string_view text);
 

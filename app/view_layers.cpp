@@ -32,7 +32,7 @@ struct LayerBlock {
 };
 
 std::string kernel_text(const LockedLayer& row) {
-  return row.repo.str() + " " + row.commit.abbreviated() + " " + row.kernel_layer;
+  return row.repo.str() + " " + row.commit.abbreviated() + " " + plain(row.kernel_layer);
 }
 
 std::string conduct_text(const LayerDecision& decision) {
@@ -58,7 +58,7 @@ std::vector<LayerBlock> blocks_of(const std::vector<LayerDecision>& decisions) {
   std::vector<LayerBlock> blocks;
   for (std::size_t begin = 0, end = 0; begin < decisions.size(); begin = end) {
     const auto& first = decisions[begin];
-    LayerBlock block{.layer = first.layer, .capabilities = capability_text(first), .conducts = {}};
+    LayerBlock block{.layer = plain(first.layer), .capabilities = capability_text(first), .conducts = {}};
     for (; end < decisions.size() && decisions[end].layer == first.layer &&
            decisions[end].capability == first.capability;
          ++end)
@@ -83,7 +83,7 @@ std::string registered_table(const std::vector<LockedLayer>& layers) {
   std::vector<std::vector<std::string>> rows = {{"LAYER", "DEVICE", "CAPABILITY", "MODE", "KERNEL"}};
   for (const auto& row : layers)
     rows.push_back(
-        {row.layer, to_string(row.device),
+        {plain(row.layer), to_string(row.device),
          resolve::has_capabilities(row.device) ? resolve::display_capabilities(row.capabilities) : "-",
          row.mode.str(), kernel_text(row)});
   return table_within(kColumns, rows);

@@ -272,8 +272,8 @@ Result<CheckReport> check_lock(const cache::Layout& layout, const LockFiles& fil
   if (auto decided = decide_layers(report, lock, request); !decided) return fail(std::move(decided).error());
   if (!files.sum)
     report.warnings.emplace_back(
-        "there is no `kernels.sum`: that files are missing can only be told where "
-        "`kernels.lock` has hashes; `kernels lock` writes one");
+        "there is no `kernels.sum`: what layers do is not known, and that files are missing can only be told "
+        "where `kernels.lock` has hashes; `kernels lock` writes one");
   Checker checker(layout, request.rehash);
   struct Place {
     const LockedKernel* kernel;

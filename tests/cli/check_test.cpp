@@ -334,6 +334,22 @@ TEST_CASE("check: --fail-on-fallback does not take a missing kernels.sum for no 
   CHECK(has(run.err, "run `kernels lock`"));
 }
 
+TEST_CASE("check: control characters in a tampered kernels.sum do not reach the terminal", "[cli]") {
+  LayerWorld layers;
+  auto sum = layers.world.read("kernels.sum");
+  for (const std::string name : {"\"Gelu\"", "\"PlainRelu\""}) {
+    REQUIRE(has(sum, name));
+    for (auto at = sum.find(name); at != std::string::npos; at = sum.find(name))
+      sum.replace(at, name.size(), R"("x\u001b[31m\ny")");
+  }
+  std::ofstream(layers.world.folder() / "kernels.sum", std::ios::binary) << sum;
+  auto run = layers.world.kernels({"check", "--target", "plain"});
+  INFO(run.out << run.err);
+  CHECK(has(run.out, "x?[31m?y  rocm"));
+  CHECK(has(run.out, " x?[31m?y for fallback"));
+  CHECK_FALSE(has(run.out, "\x1b"));
+}
+
 TEST_CASE("check: a lock without layers says nothing of layers", "[cli]") {
   World world;
   prepare(world);
