@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "text.h"
+#include "view_layers.h"
 
 namespace kernels::app {
 
@@ -80,7 +81,9 @@ std::string check_text(const ops::CheckReport& report, const std::vector<Target>
   std::size_t good = 0;
   for (const auto& row : report.rows)
     good += row.verdict == ops::Verdict::runs ? 1 : 0;
-  return out + "\n" + std::to_string(good) + " of " + counted(report.rows.size(), "kernel") + " would run\n";
+  out += "\n" + std::to_string(good) + " of " + counted(report.rows.size(), "kernel") + " would run\n";
+  auto layers = layers_text(report);
+  return layers.empty() ? out : out + "\n" + layers;
 }
 
 static Json row_json(const ops::CheckRow& row) {
@@ -117,6 +120,8 @@ std::string check_json(const ops::CheckReport& report, const std::vector<Target>
   out["kernels"] = Json::array();
   for (const auto& row : report.rows)
     out["kernels"].push_back(row_json(row));
+  out["layers"] = locked_layers_json(report.layers);
+  out["layer_decisions"] = layer_decisions_json(report);
   out["warnings"] = report.warnings;
   return out.dump(2) + "\n";
 }

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "text.h"
+#include "view_layers.h"
 
 namespace kernels::app {
 
@@ -77,16 +78,7 @@ std::string lock_json(const ops::LockReport& report, LockAction action) {
   out["kernels"] = Json::array();
   for (const auto& kernel : report.lock.kernels)
     out["kernels"].push_back(kernel_json(kernel));
-  out["layers"] = Json::array();
-  for (const auto& layer : report.lock.layers)
-    out["layers"].push_back({{"layer", layer.layer},
-                             {"device", to_string(layer.device)},
-                             {"mode", layer.mode.str()},
-                             {"min_capability", layer.capabilities.min},
-                             {"max_capability", layer.capabilities.max},
-                             {"repo_id", layer.repo.str()},
-                             {"commit", layer.commit.str()},
-                             {"kernel_layer", layer.kernel_layer}});
+  out["layers"] = locked_layers_json(report.lock.layers);
   out["gaps"] = Json::array();
   for (const auto& gap : report.gaps) {
     Json reasons = Json::object();

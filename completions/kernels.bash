@@ -11,7 +11,7 @@ _kernels() {
     '') options='lock download check versions variants info import serve bench benchmark cache completion --version --help --quiet --verbose --offline --cache --endpoint' ;;
     'lock') options='--help --check --dry-run --upgrade --target --all-targets --lock-format --json --quiet --verbose --offline --cache --endpoint' ;;
     'download') options='--help --all-variants --variant --target --all-targets --dry-run --jobs --json --quiet --verbose --offline --cache --endpoint' ;;
-    'check') options='--help --target --all-targets --rehash --explain --json --quiet --verbose --offline --cache --endpoint' ;;
+    'check') options='--help --target --all-targets --mode --fail-on-fallback --rehash --explain --json --quiet --verbose --offline --cache --endpoint' ;;
     'versions') options='--help --target --json --quiet --verbose --offline --cache --endpoint' ;;
     'variants') options='--help --version --revision --all-versions --target --only-compatible --json --quiet --verbose --offline --cache --endpoint' ;;
     'info') options='--help --version --revision --json --quiet --verbose --offline --cache --endpoint' ;;

@@ -28,6 +28,8 @@ complete -c kernels -n __fish_use_subcommand -a check -d 'Will the locked kernel
 complete -c kernels -n '__fish_seen_subcommand_from check' -l help -d 'Print this help'
 complete -c kernels -n '__fish_seen_subcommand_from check' -l target -r -d 'Check for this machine: a name in the project file, or key=value,…'
 complete -c kernels -n '__fish_seen_subcommand_from check' -l all-targets -d 'Check for all targets of the project file'
+complete -c kernels -n '__fish_seen_subcommand_from check' -l mode -r -d 'Show what the layers do in this mode, for example `training|torch-compile`; may be given several times (default: every mode)'
+complete -c kernels -n '__fish_seen_subcommand_from check' -l fail-on-fallback -d 'End with 1 if a layer runs its own forward instead of a kernel, or if that cannot be told'
 complete -c kernels -n '__fish_seen_subcommand_from check' -l rehash -d 'Hash every file again, also those known to be verified'
 complete -c kernels -n '__fish_seen_subcommand_from check' -l explain -d 'Show every variant with the reason why it was not taken'
 complete -c kernels -n '__fish_seen_subcommand_from check' -l json -d 'Print the result as JSON'

@@ -35,6 +35,12 @@ bool CheckReport::good() const {
   return std::ranges::all_of(rows, [](const CheckRow& row) { return row.verdict == Verdict::runs; });
 }
 
+bool CheckReport::has_fallback() const {
+  return std::ranges::any_of(layer_rows, [](const LayerRows& on_target) {
+    return !std::ranges::all_of(on_target.decisions, &resolve::LayerDecision::runs_kernel);
+  });
+}
+
 namespace {
 
 enum class FileState { good, missing, damaged };
@@ -245,25 +251,36 @@ void apply_variant_hashes(CheckRow& row, const LockPins& pins, const LockedVaria
   }
 }
 
+Status decide_layers(CheckReport& report, const Lock& lock, const CheckRequest& request) {
+  report.layers = lock.layers;
+  if (lock.layers.empty() || request.modes.empty()) return {};
+  for (const auto& target : request.targets) {
+    auto decisions = resolve::decide_layers(lock, target, request.modes);
+    if (!decisions) return fail(std::move(decisions).error());
+    report.layer_rows.push_back({.target = target.name, .decisions = std::move(*decisions)});
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<CheckReport> check_lock(const cache::Layout& layout, const LockFiles& files,
-                               const std::vector<Target>& targets, Rehash rehash, const EventSink& events,
+                               const CheckRequest& request, const EventSink& events,
                                const std::stop_token& stop) {
   CheckReport report;
   auto lock = files.sum ? *files.sum : lock_from_cache(layout, files.pins, report.warnings);
-  report.layers = lock.layers;
+  if (auto decided = decide_layers(report, lock, request); !decided) return fail(std::move(decided).error());
   if (!files.sum)
     report.warnings.emplace_back(
-        "there is no `kernels.sum`: that files are missing can only be told where "
-        "`kernels.lock` has hashes; `kernels lock` writes one");
-  Checker checker(layout, rehash);
+        "there is no `kernels.sum`: what layers do is not known, and that files are missing can only be told "
+        "where `kernels.lock` has hashes; `kernels lock` writes one");
+  Checker checker(layout, request.rehash);
   struct Place {
     const LockedKernel* kernel;
     const Target* target;
   };
   std::vector<Place> places;
-  for (const auto& target : targets)
+  for (const auto& target : request.targets)
     for (const auto& kernel : lock.kernels) {
       report.rows.push_back(decide_row(kernel, target));
       places.push_back({.kernel = &kernel, .target = &target});

@@ -17,7 +17,7 @@ import fixtures
 from environments import IndexUnreachable, environment
 from fixtures import Program, Server, clean_environment, put
 
-PYTHON_NEW = PYTHON_016 = PROGRAM = BUILT = None
+PYTHON_NEW = PYTHON_016 = PROGRAM = BUILT = LAYER_CHOICES = None
 TRUSTED = ("--trusted-publisher", "acme")
 
 
@@ -324,16 +324,29 @@ class LockFiles(Interop):
                 self.assertEqual({name: after[name] for name in before}, before)
 
 
+class LayerMappings(unittest.TestCase):
+    def test_random_mappings_choose_what_the_package_chooses(self):
+        script = Path(__file__).resolve().parent / "layers_differential.py"
+        with tempfile.TemporaryDirectory(prefix="kernels-interop-") as place:
+            result = subprocess.run([str(PYTHON_NEW), str(script), "--program", LAYER_CHOICES, "--rounds", "200"],
+                                    env=clean_environment(Path(place) / "hub", "http://127.0.0.1:1"), capture_output=True,
+                                    text=True, timeout=300)
+        print(result.stdout)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+
 def main() -> int:
-    global PYTHON_NEW, PYTHON_016, PROGRAM, BUILT
+    global PYTHON_NEW, PYTHON_016, PROGRAM, BUILT, LAYER_CHOICES
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--program", required=True)
     parser.add_argument("--built", type=Path, required=True)
+    parser.add_argument("--layer-choices", required=True)
     parser.add_argument("tests", nargs="*")
     options = parser.parse_args()
     PROGRAM = Program(os.environ.get("KERNELS_BIN") or options.program)
     BUILT = options.built
+    LAYER_CHOICES = options.layer_choices
     try:
         PYTHON_NEW = environment(options.work, "new", "requirements-new.txt")
         PYTHON_016 = environment(options.work, "016", "requirements-016.txt")

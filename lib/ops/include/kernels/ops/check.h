@@ -12,6 +12,7 @@
 #include "kernels/model/lock.h"
 #include "kernels/model/target.h"
 #include "kernels/ops/project_files.h"
+#include "kernels/resolve/layer_choice.h"
 #include "kernels/resolve/variants.h"
 
 namespace kernels::ops {
@@ -43,11 +44,21 @@ struct CheckRow {
   bool archs_known = true;            ///< false: there are GPUs, but the metadata does not say
 };
 
+/// What the layers of the lock do on one target.
+struct LayerRows {
+  std::string target;
+  std::vector<resolve::LayerDecision> decisions;
+};
+
 struct CheckReport {
   std::vector<CheckRow> rows;
   std::vector<LockedLayer> layers;
+  std::vector<LayerRows> layer_rows;  ///< one for each target, if the lock has layers
   std::vector<std::string> warnings;
+  /// Every kernel runs. Layers play no part: that one runs its own forward may be what the project wants.
   bool good() const;
+  /// A layer runs its own forward somewhere, or it cannot be told whether it does.
+  bool has_fallback() const;
 };
 
 enum class Rehash {
@@ -55,14 +66,21 @@ enum class Rehash {
   all_files,
 };
 
-/// Checks every locked kernel against every target, from the lock files and the cache alone; makes no
-/// request.
+struct CheckRequest {
+  std::vector<Target> targets;
+  Rehash rehash = Rehash::changed_files;
+  std::vector<Mode> modes;  ///< for which the layers are looked at; none: layers are left out
+};
+
+/// Checks every locked kernel against every target, and decides what every layer does there, from the lock
+/// files and the cache alone; makes no request.
 ///
 /// Without `kernels.sum` (a project that only the Python package has locked) the files are those of the
-/// cached snapshot, checked against their own names and, in the v1 form, against the locked variant hashes.
-/// Errors  io; interrupted.
+/// cached snapshot, checked against their own names and, in the v1 form, against the locked variant hashes;
+/// layers are not known.
+/// Errors  io; interrupted; invalid_argument: a mode that no model can be kernelized for.
 Result<CheckReport> check_lock(const cache::Layout& layout, const LockFiles& files,
-                               const std::vector<Target>& targets, Rehash rehash, const EventSink& events,
+                               const CheckRequest& request, const EventSink& events,
                                const std::stop_token& stop);
 
 }  // namespace kernels::ops
