@@ -49,12 +49,15 @@ class CpuEngine final : public Engine {
       }
   }
 
-  void attention(const Tensor& q, const Tensor& k, const Tensor& v, int heads, const Tensor& out) override {
-    auto width = columns(q) / heads;
+  void attention(const Tensor& q, const Tensor& k, const Tensor& v, Heads heads, const Tensor& out) override {
+    auto width = columns(q) / heads.count;
     std::vector<float> scores(static_cast<std::size_t>(rows(q)));
-    for (std::int64_t head = 0; head < heads; ++head)
+    for (std::int64_t head = 0; head < heads.count; ++head)
       for (std::int64_t r = 0; r < rows(q); ++r)
-        attend(q, k, v, {.row = r, .first = head * width, .width = width}, scores, out);
+        attend(
+            q, k, v,
+            {.row = r, .begin = r / heads.sequence * heads.sequence, .first = head * width, .width = width},
+            scores, out);
   }
 
   void add(const Tensor& to, const Tensor& x) override {
@@ -87,7 +90,8 @@ class CpuEngine final : public Engine {
  private:
   struct Query {
     std::int64_t row;
-    std::int64_t first;
+    std::int64_t begin;  // of its sequence
+    std::int64_t first;  // column of its head
     std::int64_t width;
   };
 
@@ -96,7 +100,7 @@ class CpuEngine final : public Engine {
                      std::vector<float>& scores, const Tensor& out) {
     const float* own = data(q) + query.row * columns(q) + query.first;
     float most = -INFINITY;
-    for (std::int64_t past = 0; past <= query.row; ++past) {
+    for (std::int64_t past = query.begin; past <= query.row; ++past) {
       const float* key = data(k) + past * columns(k) + query.first;
       float score = 0;
       for (std::int64_t c = 0; c < query.width; ++c)
@@ -108,7 +112,7 @@ class CpuEngine final : public Engine {
     float sum = 0;
     float* to = data(out) + query.row * columns(out) + query.first;
     std::fill_n(to, query.width, 0.0F);
-    for (std::int64_t past = 0; past <= query.row; ++past) {
+    for (std::int64_t past = query.begin; past <= query.row; ++past) {
       float part = std::exp(scores[static_cast<std::size_t>(past)] - most);
       sum += part;
       const float* value = data(v) + past * columns(v) + query.first;

@@ -72,8 +72,9 @@ class CudaEngine final : public Engine {
   void matmul(const Tensor& x, const Tensor& weight, const Tensor& out) override {
     cuda::matmul(matrix(x), matrix(weight), matrix(out));
   }
-  void attention(const Tensor& q, const Tensor& k, const Tensor& v, int heads, const Tensor& out) override {
-    cuda::attention(matrix(q), matrix(k), matrix(v), heads, matrix(out));
+  void attention(const Tensor& q, const Tensor& k, const Tensor& v, Heads heads, const Tensor& out) override {
+    cuda::attention(matrix(q), matrix(k), matrix(v), heads.count, static_cast<int>(heads.sequence),
+                    matrix(out));
   }
   void add(const Tensor& to, const Tensor& x) override { cuda::add(matrix(to), matrix(x)); }
   void rms_norm(const Tensor& x, const Tensor& weight, double eps, const Tensor& out) override {

@@ -26,7 +26,7 @@ struct Matrix {
 };
 
 void matmul(Matrix x, Matrix weight, Matrix out);
-void attention(Matrix q, Matrix k, Matrix v, int heads, Matrix out);
+void attention(Matrix q, Matrix k, Matrix v, int heads, int sequence, Matrix out);
 void add(Matrix to, Matrix x);
 void rms_norm(Matrix x, const void* weight, float eps, Matrix out);
 void silu_and_mul(Matrix x, Matrix out);

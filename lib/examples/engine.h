@@ -39,8 +39,14 @@ class Engine {
 
   /// out[r, n] = Σ x[r, k] · weight[n, k]
   virtual void matmul(const Tensor& x, const Tensor& weight, const Tensor& out) = 0;
+  /// What a row looks at: rows before it in its own sequence of that many rows.
+  struct Heads {
+    int count;
+    std::int64_t sequence;
+  };
   /// Causal, each head on its own columns.
-  virtual void attention(const Tensor& q, const Tensor& k, const Tensor& v, int heads, const Tensor& out) = 0;
+  virtual void attention(const Tensor& q, const Tensor& k, const Tensor& v, Heads heads,
+                         const Tensor& out) = 0;
   virtual void add(const Tensor& to, const Tensor& x) = 0;
   virtual void rms_norm(const Tensor& x, const Tensor& weight, double eps, const Tensor& out) = 0;
   /// out[r, c] = silu(x[r, c]) · x[r, columns/2 + c]

@@ -48,6 +48,7 @@ Result<Arguments> read_arguments(int count, char** words) {
                                                   {"--hidden", &out.sizes.hidden},
                                                   {"--intermediate", &out.sizes.intermediate},
                                                   {"--heads", &heads},
+                                                  {"--sequence", &out.sizes.sequence},
                                                   {"--seed", &seed}};
   for (int i = 2; i + 1 < count; i += 2) {
     std::string name = words[i];

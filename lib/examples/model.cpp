@@ -59,7 +59,7 @@ DecoderBlock::DecoderBlock(Engine& engine, const BlockSizes& sizes, std::uint64_
     : DecoderBlock(engine, sizes, std::mt19937_64(seed)) {}
 
 DecoderBlock::DecoderBlock(Engine& engine, const BlockSizes& sizes, std::mt19937_64 random)
-    : engine_(engine), heads_(sizes.heads) {
+    : engine_(engine), heads_{.count = sizes.heads, .sequence = sizes.sequence} {
   auto linear = [&](const char* name, std::int64_t from, std::int64_t to) {
     return register_module(name, std::make_shared<Linear>(engine, from, to, random));
   };

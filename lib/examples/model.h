@@ -20,6 +20,7 @@ struct BlockSizes {
   std::int64_t hidden = 4096;
   std::int64_t intermediate = 11008;
   int heads = 32;
+  std::int64_t sequence = 128;  ///< tokens; more of them are several sequences
 };
 
 class Linear : public Module {
@@ -63,7 +64,7 @@ class DecoderBlock : public Module {
   Tensor attend(const Tensor& normed) const;
 
   Engine& engine_;
-  int heads_;
+  Engine::Heads heads_;
   std::shared_ptr<RMSNorm> input_layernorm_;
   std::shared_ptr<Linear> q_proj_;
   std::shared_ptr<Linear> k_proj_;

@@ -222,24 +222,26 @@ class Kernelizer {
   }
 
   Result<Decision> look_up(const std::string& name) {
-    auto layer = table_->find(name);
-    if (layer == table_->end())
-      return fall_back(name, Outcome::no_layer, KernelizeFallback::no_layer, "no mapping for this layer");
-    auto device = layer->second.find(report_.device);
-    if (device == layer->second.end())
-      return fall_back(name, Outcome::no_device, KernelizeFallback::no_device,
-                       "no kernel for the device `" + to_string(report_.device) + "`");
-    const auto* by_mode = device->second.narrowest(report_.capability.value_or(0));
-    if (by_mode == nullptr)
-      return fall_back(name, Outcome::no_compatible_properties, KernelizeFallback::no_compatible_properties,
-                       report_.capability
-                           ? "no range holds the capability " + std::to_string(*report_.capability)
-                           : "the capability of the device is not known");
-    auto chosen = resolve::select_by_mode(*by_mode, order_);
-    if (!chosen)
-      return fall_back(name, Outcome::no_compatible_mode, KernelizeFallback::no_compatible_mode,
-                       "no kernel for the mode `" + report_.mode.str() + "`");
-    return use(name, chosen->first, *chosen->second);
+    auto choice = table_->choose(name, report_.device, report_.capability, order_);
+    auto device = "`" + to_string(report_.device) + "`";
+    switch (choice.reason) {
+      case resolve::FallbackReason::no_layer:
+        return fall_back(name, Outcome::no_layer, KernelizeFallback::no_layer, "no mapping for this layer");
+      case resolve::FallbackReason::no_device:
+        return fall_back(name, Outcome::no_device, KernelizeFallback::no_device,
+                         "no kernel for the device " + device);
+      case resolve::FallbackReason::no_range:
+        return fall_back(name, Outcome::no_compatible_properties, KernelizeFallback::no_compatible_properties,
+                         "no range holds the capability " + std::to_string(report_.capability.value_or(0)));
+      case resolve::FallbackReason::capability_unknown:
+        return fall_back(name, Outcome::no_compatible_properties, KernelizeFallback::no_compatible_properties,
+                         "the capability of the device is not known");
+      case resolve::FallbackReason::no_mode:
+        return fall_back(name, Outcome::no_compatible_mode, KernelizeFallback::no_compatible_mode,
+                         "no kernel for the mode `" + report_.mode.str() + "`");
+      default:
+        return use(name, choice.registered, *choice.value);
+    }
   }
 
   Result<Decision> use(const std::string& name, Mode registered, const Repository& repository) {
@@ -247,7 +249,11 @@ class Kernelizer {
     if (!loaded) {
       if (!options_.use_fallback.has(KernelizeFallback::cannot_load) || !is_missing(loaded.error()))
         return fail(std::move(loaded).error());
-      return fall_back(name, Outcome::cannot_load, KernelizeFallback::cannot_load, loaded.error().text());
+      auto decision =
+          fall_back(name, Outcome::cannot_load, KernelizeFallback::cannot_load, loaded.error().text());
+      decision->report.registered_mode = registered;
+      decision->report.repository = to_string(repository);
+      return decision;
     }
     const auto& declared = (*loaded)->declaration;
     if (auto right = check_registration(registered, declared, (*loaded)->title); !right)

@@ -92,7 +92,7 @@ Result<CapabilityRange> range_of(const Device& device, DeviceType type) {
   return range;
 }
 
-Status add_kernels(const ModeRepositories& kernels, ByMode& out) {
+Status add_kernels(const ModeRepositories& kernels, MappingTable::ByMode& out) {
   if (kernels.by_mode.empty()) return invalid("there is no kernel for any mode");
   for (const auto& [mode, repository] : kernels.by_mode) {
     if (auto valid = mode.validate(); !valid) return valid;
@@ -104,7 +104,8 @@ Status add_kernels(const ModeRepositories& kernels, ByMode& out) {
   return {};
 }
 
-Status add_layer(const std::vector<std::pair<Device, ModeRepositories>>& devices, ByDevice& out) {
+Status add_layer(const std::string& layer, const std::vector<std::pair<Device, ModeRepositories>>& devices,
+                 MappingTable& out) {
   if (devices.empty()) return invalid("there is no device");
   for (const auto& [device, kernels] : devices) {
     auto step = [&](Error error) {
@@ -114,9 +115,9 @@ Status add_layer(const std::vector<std::pair<Device, ModeRepositories>>& devices
     if (!type) return fail(std::move(type).error());
     auto range = range_of(device, *type);
     if (!range) return step(std::move(range).error());
-    ByMode by_mode;
+    MappingTable::ByMode by_mode;
     if (auto added = add_kernels(kernels, by_mode); !added) return step(std::move(added).error());
-    out[*type].insert(*range, std::move(by_mode));
+    out.insert(layer, *type, *range, std::move(by_mode));
   }
   return {};
 }
@@ -125,7 +126,7 @@ Result<std::shared_ptr<const MappingTable>> extend(const MappingTable& table, co
   auto out = std::make_shared<MappingTable>(table);
   for (const auto& [layer, devices] : mapping) {
     if (layer.empty()) return invalid("a mapping has an entry without the name of a layer");
-    if (auto added = add_layer(devices, (*out)[layer]); !added)
+    if (auto added = add_layer(layer, devices, *out); !added)
       return fail(std::move(added).error().while_doing("registering kernels for the layer `" + layer + "`"));
   }
   return out;
