@@ -1,3 +1,4 @@
+#include <cmath>
 #include <map>
 #include <vector>
 
@@ -78,28 +79,19 @@ __global__ void add_values(Value* to, const Value* x, std::size_t count) {
   if (i < count) to[i] = __float2bfloat16(__bfloat162float(to[i]) + __bfloat162float(x[i]));
 }
 
-/// One block for a row of a head: running maximum and sum, one key after the other.
-__global__ void attend_rows(const Value* q, const Value* k, const Value* v, Value* out, int columns,
-                            int width, int sequence) {
-  std::size_t row = blockIdx.x;
-  std::size_t first = static_cast<std::size_t>(blockIdx.y) * width;
-  int c = static_cast<int>(threadIdx.x);
-  float own = c < width ? __bfloat162float(q[row * columns + first + c]) : 0;
-  float scale = rsqrtf(static_cast<float>(width));
+/// One block for a row of scores: [heads, sequence, sequence], causal.
+__global__ void softmax_rows(Value* scores, int sequence) {
+  Value* row = scores + (static_cast<std::size_t>(blockIdx.y) * sequence + blockIdx.x) * sequence;
+  int known = static_cast<int>(blockIdx.x) + 1;
   float most = -INFINITY;
-  float sum = 0;
-  float mixed = 0;
-  for (std::size_t past = row / sequence * sequence; past <= row; ++past) {
-    float part = c < width ? own * __bfloat162float(k[past * columns + first + c]) : 0;
-    float score = block_sum(part) * scale;
-    float larger = fmaxf(most, score);
-    float keep = expf(most - larger);
-    float weight = expf(score - larger);
-    sum = sum * keep + weight;
-    if (c < width) mixed = mixed * keep + weight * __bfloat162float(v[past * columns + first + c]);
-    most = larger;
-  }
-  if (c < width) out[row * columns + first + c] = __float2bfloat16(mixed / sum);
+  for (int c = 0; c < known; ++c)
+    most = fmaxf(most, __bfloat162float(row[c]));
+  float part = 0;
+  for (int c = threadIdx.x; c < known; c += kThreads)
+    part += expf(__bfloat162float(row[c]) - most);
+  float sum = block_sum(part);
+  for (int c = threadIdx.x; c < sequence; c += kThreads)
+    row[c] = __float2bfloat16(c < known ? expf(__bfloat162float(row[c]) - most) / sum : 0);
 }
 
 Value* values(Matrix matrix) {
@@ -173,10 +165,31 @@ void matmul(Matrix x, Matrix weight, Matrix out) {
                     CUDA_R_16BF, out.columns, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
 }
 
+/// Sequence by sequence, all heads at once.
 void attention(Matrix q, Matrix k, Matrix v, int heads, int sequence, Matrix out) {
-  dim3 grid(static_cast<unsigned>(q.rows), static_cast<unsigned>(heads));
-  attend_rows<<<grid, kThreads, 0, state().stream>>>(values(q), values(k), values(v), values(out), q.columns,
-                                                     q.columns / heads, sequence);
+  int width = q.columns / heads;
+  auto scores_bytes = static_cast<std::size_t>(heads) * static_cast<std::size_t>(sequence) *
+                      static_cast<std::size_t>(sequence) * sizeof(Value);
+  auto* scores = static_cast<Value*>(allocate(scores_bytes));
+  float scale = 1 / sqrtf(static_cast<float>(width));
+  float one = 1;
+  float zero = 0;
+  for (int row = 0; row < q.rows; row += sequence) {
+    int rows = q.rows - row < sequence ? q.rows - row : sequence;
+    auto first = static_cast<std::size_t>(row) * static_cast<std::size_t>(q.columns);
+    long long step = static_cast<long long>(rows) * rows;
+    note(cublasGemmStridedBatchedEx(state().cublas, CUBLAS_OP_T, CUBLAS_OP_N, rows, rows, width, &scale,
+                                    values(k) + first, CUDA_R_16BF, k.columns, width, values(q) + first,
+                                    CUDA_R_16BF, q.columns, width, &zero, scores, CUDA_R_16BF, rows, step,
+                                    heads, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+    softmax_rows<<<dim3(static_cast<unsigned>(rows), static_cast<unsigned>(heads)), kThreads, 0,
+                   state().stream>>>(scores, rows);
+    note(cublasGemmStridedBatchedEx(state().cublas, CUBLAS_OP_N, CUBLAS_OP_N, width, rows, rows, &one,
+                                    values(v) + first, CUDA_R_16BF, v.columns, width, scores, CUDA_R_16BF,
+                                    rows, step, &zero, values(out) + first, CUDA_R_16BF, out.columns, width,
+                                    heads, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+  }
+  release(scores);
 }
 
 void add(Matrix to, Matrix x) {

@@ -78,7 +78,7 @@ ForeignMarks& foreign_marks() {
 const Mark* LayerBase::mark() const {
   auto& marks = foreign_marks();
   std::scoped_lock lock(marks.mutex);
-  if (auto found = marks.by_class.find(typeid(*this)); found != marks.by_class.end())
+  if (auto found = marks.by_class.find(layer_class()); found != marks.by_class.end())
     return found->second.get();
   return mark_ ? &*mark_ : nullptr;
 }

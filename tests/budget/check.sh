@@ -16,6 +16,7 @@ declare -A allowed=(
   [runtime]="model base"
   [layers]="resolve runtime model base"
   [bench]="runtime model base"
+  [torch]="layers model base"
   [examples]="ops layers runtime model base"
   [ops]="bench cache hub layers machine model base resolve runtime"
 )

@@ -2,7 +2,9 @@
 # The tests that need a CUDA device, for a machine that has neither this build nor a network.
 #
 #   tests/gpu/run.sh carry BUILD FOLDER   here: puts what is needed into FOLDER
-#   tests/gpu/run.sh run FOLDER           there: runs it; results go to $OUT, or FOLDER/results without that
+#   tests/gpu/run.sh run FOLDER [PART…]   there: runs it; results go to $OUT, or FOLDER/results without that
+#
+# Parts: kernels (conformance and bench), example, torch; without any, all of them.
 #
 # `run` needs a CUDA driver and the C++ runtime of the system, nothing else. It ends with 0 if all is right.
 set -u
@@ -17,6 +19,11 @@ carry() {
   # The one library of ours that a bare system may lack; used only where it is missing.
   cp "$(ldd "$build/kernels-worker" | awk '/libcrypto/ {print $3}')" "$folder/lib/" || return 1
   carry_example "$build" "$folder" || return 1
+  # Only a build with libtorch (KERNELS_TORCH) has it.
+  rm -f "$folder/test_torch"
+  if [ -e "$build/tests/test_torch" ]; then
+    cp "$build/tests/test_torch" "$folder/" && strip "$folder/test_torch" || return 1
+  fi
   rm -rf "$folder/hub" && cp -r "$build/hub" "$folder/hub" || return 1
   cp "$0" "$folder/run.sh"
   du -sh "$folder"
@@ -78,9 +85,35 @@ example() {
   done
 }
 
+kernels_part() {
+  local tools=(--worker "$folder/kernels-worker" --provider "$folder/lib/libtvm_ffi.so")
+  step conformance-cpu timeout 200 "$folder/test_kernels"
+  lines=20 step conformance-cuda timeout 300 "$folder/test_kernels" "[gpu]"
+  lines=200 step bench-cuda timeout 400 "$folder/gpu_bench" --device cuda "${tools[@]}" \
+    --budget-ms 500 --json "$results/bench-cuda.json" "$folder"/hub/*/build/*-cu[0-9]*
+  lines=40 step bench-cpu timeout 200 "$folder/gpu_bench" --device cpu "${tools[@]}" \
+    --budget-ms 200 --workload decode --json "$results/bench-cpu.json" "$folder"/hub/*/build/*-cpu-*
+}
+
+# Layers of libtorch models, with the libtorch of this machine's PyTorch.
+torch() {
+  local place
+  place=$(python3 -c 'import torch; print(torch.__path__[0])' 2> /dev/null)
+  if [ ! -e "$folder/test_torch" ] || [ -z "$place" ]; then
+    echo "== torch: skipped, no PyTorch here or none where this was built"
+    return
+  fi
+  chmod +x "$folder/test_torch"
+  # Not the toolkit's libraries: PyTorch brings its own.
+  export LD_LIBRARY_PATH="$place/lib:$folder/lib"
+  lines=20 step torch timeout 200 "$folder/test_torch" -s
+}
+
 run() {
-  local folder
+  local folder parts
   folder=$(cd "$1" && pwd) || return 1
+  parts=" ${*:2} "
+  [ $# -gt 1 ] || parts=" kernels example torch "
   results=${OUT:-$folder/results}
   mkdir -p "$results"
   chmod +x "$folder/kernels-worker" "$folder/test_kernels" "$folder/gpu_bench"
@@ -88,15 +121,10 @@ run() {
     export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder/lib"
   fi
   export KERNELS_TEST_HUB=$folder/hub KERNELS_TEST_PROVIDER=$folder/lib/libtvm_ffi.so
-  local tools=(--worker "$folder/kernels-worker" --provider "$folder/lib/libtvm_ffi.so")
   lines=10 step machine describe_machine
-  step conformance-cpu timeout 200 "$folder/test_kernels"
-  lines=20 step conformance-cuda timeout 300 "$folder/test_kernels" "[gpu]"
-  lines=200 step bench-cuda timeout 400 "$folder/gpu_bench" --device cuda "${tools[@]}" \
-    --budget-ms 500 --json "$results/bench-cuda.json" "$folder"/hub/*/build/*-cu[0-9]*
-  lines=40 step bench-cpu timeout 200 "$folder/gpu_bench" --device cpu "${tools[@]}" \
-    --budget-ms 200 --workload decode --json "$results/bench-cpu.json" "$folder"/hub/*/build/*-cpu-*
-  example || true
+  [[ $parts == *" kernels "* ]] && kernels_part
+  [[ $parts == *" example "* ]] && example
+  [[ $parts == *" torch "* ]] && torch
   if [ -n "$failed" ]; then
     echo "failed:$failed"
     return 1
@@ -106,6 +134,6 @@ run() {
 
 case "${1:-}" in
   carry) [ $# -eq 3 ] && carry "$2" "$3" ;;
-  run) [ $# -eq 2 ] && run "$2" ;;
-  *) sed -n '2,8p' "$0"; exit 2 ;;
+  run) [ $# -ge 2 ] && run "${@:2}" ;;
+  *) sed -n '2,10p' "$0"; exit 2 ;;
 esac

@@ -54,8 +54,8 @@ class Module {
   const std::vector<std::shared_ptr<LayerBase>>& kernel_functions() const { return functions_; }
 
   /// Null if there is none of that name.
-  const Tensor* parameter(std::string_view name) const;
-  const Attribute* attribute(std::string_view name) const;
+  virtual const Tensor* parameter(std::string_view name) const;
+  virtual const Attribute* attribute(std::string_view name) const;
   /// The first parameter of this module or below it, in order; null if there is none.
   const Tensor* first_parameter() const;
 
@@ -126,6 +126,9 @@ class BoundKernel {
 class LayerBase : public Module {
  public:
   virtual Signature signature() const = 0;
+  /// The class that `replace_kernel_forward_from_hub` means; that of the object, unless it stands for
+  /// another.
+  virtual const std::type_info& layer_class() const { return typeid(*this); }
   /// How mappings know it; null if it is not extensible. A `replace_kernel_forward_from_hub` for its class
   /// wins.
   const Mark* mark() const;
