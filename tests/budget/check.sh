@@ -11,11 +11,12 @@ declare -A allowed=(
   [model]="base"
   [hub]="model base"
   [cache]="model base"
+  [inspect]="model base"
   [resolve]="model base"
   [machine]="model base"
   [runtime]="model base"
   [bench]="runtime model base"
-  [ops]="bench cache hub machine model base resolve runtime"
+  [ops]="bench cache hub inspect machine model base resolve runtime"
 )
 
 includes() {
