@@ -66,6 +66,26 @@ static Json kernel_json(const LockedKernel& kernel) {
   return out;
 }
 
+template <class T>
+static Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+static Json layer_json(const LockedLayer& layer) {
+  auto facts = layer.facts.value_or(LayerFacts{});
+  return {{"layer", layer.layer},
+          {"device", to_string(layer.device)},
+          {"mode", layer.mode.str()},
+          {"min_capability", layer.capabilities.min},
+          {"max_capability", layer.capabilities.max},
+          {"repo_id", layer.repo.str()},
+          {"commit", layer.commit.str()},
+          {"kernel_layer", layer.kernel_layer},
+          {"has_backward", or_null(facts.has_backward)},
+          {"can_torch_compile", or_null(facts.can_torch_compile)},
+          {"forward", or_null(facts.forward)}};
+}
+
 std::string lock_json(const ops::LockReport& report, LockAction action) {
   Json out = Json::object();
   out["schema"] = "kernels.lock-report/1";
@@ -79,14 +99,7 @@ std::string lock_json(const ops::LockReport& report, LockAction action) {
     out["kernels"].push_back(kernel_json(kernel));
   out["layers"] = Json::array();
   for (const auto& layer : report.lock.layers)
-    out["layers"].push_back({{"layer", layer.layer},
-                             {"device", to_string(layer.device)},
-                             {"mode", layer.mode.str()},
-                             {"min_capability", layer.capabilities.min},
-                             {"max_capability", layer.capabilities.max},
-                             {"repo_id", layer.repo.str()},
-                             {"commit", layer.commit.str()},
-                             {"kernel_layer", layer.kernel_layer}});
+    out["layers"].push_back(layer_json(layer));
   out["gaps"] = Json::array();
   for (const auto& gap : report.gaps) {
     Json reasons = Json::object();
