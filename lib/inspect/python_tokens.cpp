@@ -328,10 +328,12 @@ class Tokeniser {
     if (kOpening.find(c) != std::string_view::npos) {
       if (brackets_.size() >= kMaxNesting) return complain(Errc::unsupported, "nested too deep");
       brackets_ += c;
+      bracket_places_.push_back(at_);
     } else if (auto kind = kClosing.find(c); kind != std::string_view::npos) {
       if (brackets_.empty() || brackets_.back() != kOpening[kind])
         return complain(Errc::corrupt, std::string("`") + c + "` closes nothing");
       brackets_.pop_back();
+      bracket_places_.pop_back();
     } else if (std::string_view("+-*/%@&|^~<>,:;.=").find(c) == std::string_view::npos) {
       return complain(Errc::corrupt, "a character that is not Python");
     }
@@ -339,7 +341,10 @@ class Tokeniser {
   }
 
   void finish() {
-    if (!brackets_.empty()) return complain(Errc::corrupt, "a bracket is not closed");
+    if (!brackets_.empty()) {
+      at_ = bracket_places_.back();
+      return complain(Errc::corrupt, "a bracket is not closed");
+    }
     if (!out_.tokens.empty() && !at_line_begin_) add(TokenKind::newline, 0);
     for (; indents_.size() > 1; indents_.pop_back())
       add(TokenKind::dedent, 0);
@@ -350,6 +355,7 @@ class Tokeniser {
   std::size_t at_ = 0;
   bool at_line_begin_ = true;
   std::string brackets_;
+  std::vector<std::size_t> bracket_places_;
   std::vector<Column> indents_ = {Column{}};
   std::optional<Error> flaw_;
 };
