@@ -80,6 +80,28 @@ TEST_CASE("layers: what the layer source says is recorded, and asked for once", 
   CHECK(world.hub->seen().empty());
 }
 
+TEST_CASE("layers: the layer source is asked for together with the metadata, right after the listing",
+          "[cli]") {
+  World world;
+  publish_norm(world, {{kCuda, {{"layers.py", kNorm}}}});
+  std::string gone = GENERATE("metadata.json", "/tree/");
+  world.hub->add({.path_pattern = gone, .lie = lie::status(404)});
+  CHECK(lock(world, row("cuda", "layer = \"RMSNorm\"")).run.status != 0);
+  // What failed was asked for; what waits for it was not.
+  CHECK(world.hub->count("GET", gone) == 1);
+  CHECK(world.hub->count("GET", "layers.py") == (gone == "metadata.json" ? 1 : 0));
+}
+
+TEST_CASE("layers: a layer source that was changed on the way is refused", "[cli]") {
+  World world;
+  publish_norm(world, {{kCuda, {{"layers.py", kNorm}}}});
+  world.hub->add({.path_pattern = "/layers.py", .lie = lie::status(200, {}, "class Evil: pass\n")});
+  auto run = lock(world, row("cuda", "layer = \"Evil\"")).run;
+  INFO(run.err);
+  CHECK(run.status == 4);
+  CHECK(has(run.err, "`build/torch-cuda/layers.py` has the hash"));
+}
+
 TEST_CASE("layers: without flags in the text Python's defaults are recorded", "[cli]") {
   World world;
   publish_norm(world, {{kCuda, {{"layers.py", kNorm}}}});
