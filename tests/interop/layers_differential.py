@@ -259,6 +259,8 @@ class Comparison:
             self.differences.append(f"{what}: ours {ours!r}, Python {theirs!r}")
 
     def with_parser(self, tree: ast.Module, ours: dict):
+        if "a line begins with a backslash" in ours.get("error", ""):
+            return  # refused on purpose: what its indentation is has changed between versions of Python
         self.checked += 1
         if "error" in ours:
             self.differences.append(f"Python accepts it, we say {ours['error']}")
