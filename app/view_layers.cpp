@@ -135,6 +135,26 @@ Json decision_json(const LayerDecision& decision, const std::string& target) {
   return out;
 }
 
+template <class T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+Json layer_json(const LockedLayer& layer) {
+  auto facts = layer.facts.value_or(LayerFacts{});
+  return {{"layer", layer.layer},
+          {"device", to_string(layer.device)},
+          {"mode", layer.mode.str()},
+          {"min_capability", layer.capabilities.min},
+          {"max_capability", layer.capabilities.max},
+          {"repo_id", layer.repo.str()},
+          {"commit", layer.commit.str()},
+          {"kernel_layer", layer.kernel_layer},
+          {"has_backward", or_null(facts.has_backward)},
+          {"can_torch_compile", or_null(facts.can_torch_compile)},
+          {"forward", or_null(facts.forward)}};
+}
+
 }  // namespace
 
 std::string layers_text(const ops::CheckReport& report) {
@@ -148,14 +168,7 @@ std::string layers_text(const ops::CheckReport& report) {
 Json locked_layers_json(const std::vector<LockedLayer>& layers) {
   Json out = Json::array();
   for (const auto& row : layers)
-    out.push_back({{"layer", row.layer},
-                   {"device", to_string(row.device)},
-                   {"mode", row.mode.str()},
-                   {"min_capability", row.capabilities.min},
-                   {"max_capability", row.capabilities.max},
-                   {"repo_id", row.repo.str()},
-                   {"commit", row.commit.str()},
-                   {"kernel_layer", row.kernel_layer}});
+    out.push_back(layer_json(row));
   return out;
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/base/utf8.h"
 #include "kernels/model/variant.h"
 
 #include "import_impl.h"
@@ -13,23 +14,6 @@ namespace {
 
 std::unexpected<Error> refused(const fs::path& path, const std::string& why, const std::string& hint) {
   return fail(Error(Errc::integrity, "`" + path.string() + "` " + why).with_hint(hint));
-}
-
-/// JSON and Python both need names that are text.
-bool is_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    auto lead = static_cast<unsigned char>(text[i]);
-    std::size_t length = lead < 0x80                   ? 1
-                         : lead >= 0xc2 && lead < 0xe0 ? 2
-                         : lead >= 0xe0 && lead < 0xf0 ? 3
-                         : lead >= 0xf0 && lead < 0xf5 ? 4
-                                                       : 0;
-    if (length == 0 || i + length > text.size()) return false;
-    auto is_tail = [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) == 0x80; };
-    if (!std::ranges::all_of(text.substr(i + 1, length - 1), is_tail)) return false;
-    i += length;
-  }
-  return true;
 }
 
 /// The folder's entries in a fixed order, so that the first complaint is always the same one.

@@ -123,6 +123,10 @@ bool ObjectReader::has(const char* key) const {
   return object_ != nullptr && object_->contains(key);
 }
 
+bool ObjectReader::is_null(const char* key) const {
+  return !has(key) || object_->at(key).is_null();
+}
+
 void ObjectReader::complain(Error error) {
   if (complaint_) return;
   // A bad name in a file that a machine wrote is not a slip of the person who runs the command.

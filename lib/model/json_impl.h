@@ -44,6 +44,8 @@ class ObjectReader {
   const Json& object(const char* key);
   const Json& object_or_empty(const char* key);
   bool has(const char* key) const;
+  /// Whether the member is absent or null.
+  bool is_null(const char* key) const;
 
   /// Complains about members that were never asked for, suggesting the nearest known one.
   void refuse_unknown();

@@ -246,16 +246,26 @@ static std::string render_kernel(const LockedKernel& kernel) {
   return out + "\n      \"variants\": " + render_lines(variants, 6) + "\n    }";
 }
 
+template <class T>
+static Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
 static std::string render_layer(const LockedLayer& layer) {
-  return Json{{"layer", layer.layer},
+  Json out = {{"layer", layer.layer},
               {"device", to_string(layer.device)},
               {"mode", layer.mode.str()},
               {"min_capability", layer.capabilities.min},
               {"max_capability", layer.capabilities.max},
               {"repo_id", layer.repo.str()},
               {"commit", layer.commit.str()},
-              {"kernel_layer", layer.kernel_layer}}
-      .dump();
+              {"kernel_layer", layer.kernel_layer}};
+  if (layer.facts) {
+    out["has_backward"] = or_null(layer.facts->has_backward);
+    out["can_torch_compile"] = or_null(layer.facts->can_torch_compile);
+    out["forward"] = or_null(layer.facts->forward);
+  }
+  return out.dump();
 }
 
 std::string render_sum(const Lock& lock, std::string_view lock_text) {
@@ -394,6 +404,23 @@ static Result<LockedKernel> read_kernel(const Json& item, const std::string& wha
                       .variants = std::move(variants)};
 }
 
+static std::optional<bool> read_flag(ObjectReader& reader, const char* key) {
+  bool value = reader.flag_or(key, false);
+  return reader.is_null(key) ? std::nullopt : std::optional(value);
+}
+
+/// All three keys or, in the file of an older program, none.
+static std::optional<LayerFacts> read_facts(ObjectReader& reader) {
+  if (!reader.has("has_backward") && !reader.has("can_torch_compile") && !reader.has("forward"))
+    return std::nullopt;
+  LayerFacts out;
+  out.has_backward = read_flag(reader, "has_backward");
+  out.can_torch_compile = read_flag(reader, "can_torch_compile");
+  auto forward = reader.texts_or_empty("forward");
+  if (!reader.is_null("forward")) out.forward = std::move(forward);
+  return out;
+}
+
 static Result<LockedLayer> read_layer(const Json& item, const std::string& what) {
   ObjectReader reader(item, what);
   auto layer = reader.text("layer");
@@ -404,6 +431,7 @@ static Result<LockedLayer> read_layer(const Json& item, const std::string& what)
   auto repo = reader.take(RepoId::parse(reader.text("repo_id")));
   auto commit = reader.take(Commit::parse(reader.text("commit")));
   auto kernel_layer = reader.text("kernel_layer");
+  auto facts = read_facts(reader);
   reader.refuse_unknown();
   if (reader.status() && (min > max || max > 9999))
     reader.complain(Error(Errc::corrupt,
@@ -416,7 +444,8 @@ static Result<LockedLayer> read_layer(const Json& item, const std::string& what)
                      .capabilities = range,
                      .repo = *repo,
                      .commit = *commit,
-                     .kernel_layer = kernel_layer};
+                     .kernel_layer = kernel_layer,
+                     .facts = std::move(facts)};
 }
 
 Result<SumFile> parse_sum(std::string_view json, const std::string& what) {
@@ -483,6 +512,14 @@ static std::string describe_layer(const LockedLayer& layer) {
          ": " + layer.kernel_layer + " of " + layer.repo.str() + " at " + layer.commit.abbreviated();
 }
 
+/// Facts follow from the commit: a row that only lacks them, from an older program, is the same row.
+static bool has_layer(const Lock& lock, LockedLayer layer) {
+  return std::ranges::any_of(lock.layers, [&](const LockedLayer& other) {
+    layer.facts = other.facts;
+    return layer == other;
+  });
+}
+
 std::vector<std::string> diff_locks(const Lock& before, const Lock& after) {
   std::vector<std::string> out;
   for (const auto& kernel : after.kernels) {
@@ -503,11 +540,9 @@ std::vector<std::string> diff_locks(const Lock& before, const Lock& after) {
   for (const auto& kernel : before.kernels)
     if (find_kernel(after, kernel) == nullptr) out.push_back("- " + label(kernel));
   for (const auto& layer : after.layers)
-    if (std::ranges::find(before.layers, layer) == before.layers.end())
-      out.push_back("+ " + describe_layer(layer));
+    if (!has_layer(before, layer)) out.push_back("+ " + describe_layer(layer));
   for (const auto& layer : before.layers)
-    if (std::ranges::find(after.layers, layer) == after.layers.end())
-      out.push_back("- " + describe_layer(layer));
+    if (!has_layer(after, layer)) out.push_back("- " + describe_layer(layer));
   return out;
 }
 

@@ -1,17 +1,21 @@
 // Resolution as a set of small state machines, one per repository and requirement ("node"), that all wait for
 // answers at the same time. A node goes through: status file and refs → (redirect) → commit → listing →
-// metadata. What several nodes share (refs of a repository, trust of a publisher, a listing, a metadata file)
-// is asked for once. Nothing is decided by the order of arrival: nodes only store answers, and the lock is
-// built from them at the end.
+// metadata and layer sources. What several nodes share (refs of a repository, trust of a publisher, a
+// listing, a metadata file) is asked for once. Nothing is decided by the order of arrival: nodes only store
+// answers, and the lock is built from them at the end.
 
 #include "kernels/ops/resolver.h"
 
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "kernels/hub/api.h"
+
+#include "choose_ref.h"
+#include "layer_checks.h"
 
 namespace kernels::ops {
 
@@ -39,7 +43,9 @@ struct Node {
   std::vector<FileEntry> files;
   std::map<std::string, Metadata> metadata;  // by variant
   std::vector<NodeKey> needs;
-  const LockedKernel* kept = nullptr;  // from the earlier lock, complete
+  std::set<BlobId> layer_sources;           // asked for
+  std::vector<const ProjectLayer*> layers;  // rows of the mapping that name this kernel
+  const LockedKernel* kept = nullptr;       // from the earlier lock, complete
 };
 
 /// Several askers, one answer.
@@ -87,52 +93,6 @@ std::vector<LockedVariant> group_variants(const std::vector<FileEntry>& files) {
   return out;
 }
 
-std::string list_names(const std::vector<std::string>& names) {
-  std::string out;
-  for (const auto& name : names)
-    out += (out.empty() ? "" : ", ") + name;
-  return out.empty() ? "none" : out;
-}
-
-struct Chosen {
-  Commit commit;
-  std::string ref;
-  bool is_tag = false;
-};
-
-Result<Chosen> choose_version(const RepoId& repo, std::uint64_t number, const RepositoryRefs& refs) {
-  std::vector<std::uint64_t> numbers;
-  for (const auto& branch : refs.branches) {
-    auto found = version_branch_number(branch.name);
-    if (found == number) return Chosen{.commit = branch.commit, .ref = branch.name, .is_tag = false};
-    if (found) numbers.push_back(*found);
-  }
-  std::ranges::sort(numbers);
-  std::vector<std::string> names;
-  for (auto existing : numbers)
-    names.push_back(std::to_string(existing));
-  return fail(Error(Errc::not_found, "`" + repo.str() + "` has no version " + std::to_string(number))
-                  .with_hint("available versions: " + list_names(names)));
-}
-
-Result<Chosen> choose_tag(const RepoId& repo, const SpecifierSet& set, const RepositoryRefs& refs) {
-  std::vector<Pep440Version> versions;
-  std::vector<const GitRef*> tags;
-  std::vector<std::string> names;
-  for (const auto& tag : refs.tags) {
-    if (!tag.name.starts_with('v')) continue;
-    auto version = Pep440Version::parse(std::string_view(tag.name).substr(1));
-    if (!version) continue;
-    versions.push_back(std::move(*version));
-    tags.push_back(&tag);
-    names.push_back(tag.name);
-  }
-  if (auto best = set.choose(versions))
-    return Chosen{.commit = tags[*best]->commit, .ref = tags[*best]->name, .is_tag = true};
-  return fail(Error(Errc::not_found, "no tag of `" + repo.str() + "` satisfies `" + set.str() + "`")
-                  .with_hint("available tags: " + list_names(names)));
-}
-
 const RepoPath& status_path() {
   static const RepoPath path = *RepoPath::parse("kernel-status.toml");
   return path;
@@ -148,8 +108,12 @@ class Resolver {
   Result<Resolution> run(const std::stop_token& stop) {
     for (const auto& dependency : inputs_.project.dependencies)
       add(dependency.repo, dependency.requirement, {.direct = true, .trust = dependency.trust});
-    for (const auto& layer : inputs_.project.layers)
-      add(layer.repo, layer.requirement, {.direct = true, .trust = layer.trust});
+    for (const auto& layer : inputs_.project.layers) {
+      auto key = add(layer.repo, layer.requirement, {.direct = true, .trust = layer.trust});
+      nodes_.at(key)->layers.push_back(&layer);
+    }
+    for (const auto& key : order_)
+      if (const auto* kept = nodes_.at(key)->kept) read_layers(*nodes_.at(key), kept->variants);
     auto driven = client_.run(stop);
     if (failure_) return fail(std::move(*failure_));
     if (!driven) return fail(std::move(driven).error());
@@ -223,6 +187,7 @@ class Resolver {
           kernel.asked_for.value_or(kernel.repo) == node.asked && kernel.requirement == node.requirement;
       if (!same || !trust_still_holds(kernel, node)) continue;
       node.kept = &kernel;
+      node.commit = kernel.commit;
       node.repo = kernel.repo;
       for (const auto& variant : kernel.variants)
         if (variant.metadata) add_needs(node, *variant.metadata);
@@ -378,6 +343,7 @@ class Resolver {
                            "` lists what is built")
                 .while_doing("locking `" + node.asked.str() + "`"));
       read_metadata(node);
+      read_layers(node, group_variants(node.files));
     });
     if (first)
       api_.build_files(node.repo, *node.commit, [&shared](Result<std::vector<FileEntry>> answer) {
@@ -402,6 +368,31 @@ class Resolver {
         node.metadata.emplace(name, std::move(*metadata));
       });
       if (first) fetch_checked(node, file, shared);
+    }
+  }
+
+  /// What an earlier lock recorded of this layer at this commit, if it looked.
+  const LayerFacts* earlier_facts(const ProjectLayer& layer, const Node& node) const {
+    if (node.kept == nullptr) return nullptr;
+    for (const auto& item : inputs_.previous->sum->layers) {
+      bool same = item.repo == node.repo && item.commit == node.kept->commit && item.device == layer.device &&
+                  item.kernel_layer == layer.kernel_layer;
+      if (same && item.facts) return &*item.facts;
+    }
+    return nullptr;
+  }
+
+  void read_layers(Node& node, const std::vector<LockedVariant>& variants) {
+    for (const auto* layer : node.layers) {
+      if (earlier_facts(*layer, node) != nullptr) continue;
+      for (const auto& file : find_layer_files(variants, node.repo, layer->device).python) {
+        if (!node.layer_sources.insert(file.blob).second) continue;
+        auto& shared = contents_[file.blob];
+        bool first = shared.join([this, &node, blob = file.blob](Result<std::string> answer) {
+          if (auto text = value_of(std::move(answer), node)) layer_sources_.add(blob, *text);
+        });
+        if (first) fetch_checked(node, file, shared);
+      }
     }
   }
 
@@ -488,18 +479,33 @@ class Resolver {
     return kernel;
   }
 
-  LockedLayer to_locked(const ProjectLayer& layer) const {
-    const auto& node = *nodes_.at({.repo = layer.repo, .requirement = layer.requirement.display()});
-    return {.layer = layer.layer,
-            .device = layer.device,
-            .mode = layer.mode,
-            .capabilities = layer.capabilities,
-            .repo = node.repo,
-            .commit = node.kept != nullptr ? node.kept->commit : *node.commit,
-            .kernel_layer = layer.kernel_layer};
+  Result<LayerFacts> facts_of(const ProjectLayer& layer, const Node& node) {
+    if (const auto* facts = earlier_facts(layer, node)) {
+      if (auto fits = check_layer_mode(layer, *facts, node.repo); !fits) return fail(std::move(fits).error());
+      return *facts;
+    }
+    auto checked = check_layer(layer, node.kept != nullptr ? node.kept->variants : group_variants(node.files),
+                               node.repo, layer_sources_);
+    if (!checked) return fail(std::move(checked).error());
+    warnings_.insert(warnings_.end(), checked->warnings.begin(), checked->warnings.end());
+    return std::move(checked->facts);
   }
 
-  Resolution build() {
+  Result<LockedLayer> to_locked(const ProjectLayer& layer) {
+    const auto& node = *nodes_.at({.repo = layer.repo, .requirement = layer.requirement.display()});
+    auto facts = facts_of(layer, node);
+    if (!facts) return fail(std::move(facts).error());
+    return LockedLayer{.layer = layer.layer,
+                       .device = layer.device,
+                       .mode = layer.mode,
+                       .capabilities = layer.capabilities,
+                       .repo = node.repo,
+                       .commit = *node.commit,
+                       .kernel_layer = layer.kernel_layer,
+                       .facts = std::move(*facts)};
+  }
+
+  Result<Resolution> build() {
     Resolution out;
     std::vector<NodeKey> indirect;
     for (const auto& key : order_) {
@@ -511,9 +517,15 @@ class Resolver {
     std::ranges::sort(indirect);
     for (const auto& key : indirect)
       out.lock.kernels.push_back(to_locked(*nodes_.at(key)));
-    for (const auto& layer : inputs_.project.layers)
-      out.lock.layers.push_back(to_locked(layer));
+    for (const auto& layer : inputs_.project.layers) {
+      auto locked = to_locked(layer);
+      if (!locked) return fail(std::move(locked).error());
+      out.lock.layers.push_back(std::move(*locked));
+    }
     std::ranges::sort(warnings_);
+    // Several rows can be about one layer.
+    auto twice = std::ranges::unique(warnings_);
+    warnings_.erase(twice.begin(), twice.end());
     out.warnings = std::move(warnings_);
     out.counters = client_.counters();
     return out;
@@ -529,28 +541,10 @@ class Resolver {
   std::map<std::string, Shared<bool>> publishers_;
   std::map<std::pair<RepoId, Commit>, Shared<std::vector<FileEntry>>> listings_;
   std::map<BlobId, Shared<std::string>> contents_;
+  LayerSources layer_sources_;
   std::vector<std::string> warnings_;
   std::optional<Error> failure_;
 };
-
-Status check_variant_hashes(const Lock& lock, const LockPins& pins) {
-  for (const auto& pin : pins.pins) {
-    auto kernel =
-        std::ranges::find_if(lock.kernels, [&](const LockedKernel& k) { return k.repo == pin.repo; });
-    for (const auto& [name, hash] : pin.variant_hashes) {
-      auto variant = std::ranges::find(kernel->variants, name, &LockedVariant::name);
-      auto found =
-          variant == kernel->variants.end() ? "nothing" : variant_hash(variant->files, "build/" + name);
-      if (found != hash)
-        return fail(
-            Error(Errc::integrity, "the variant `" + name + "` of `" + pin.repo.str() + "` is locked as " +
-                                       hash + ", but the Hub lists " + found)
-                .with_hint("the bytes of a locked commit never change; find out who changed the lock or "
-                           "the listing before you lock again"));
-    }
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -567,31 +561,6 @@ hub::HttpOptions http_options(const hub::Settings& settings, const std::string& 
 Result<Resolution> resolve_project(const ResolveInputs& inputs, const std::stop_token& stop) {
   auto client = hub::make_http_client(http_options(inputs.settings, inputs.user_agent));
   return Resolver(inputs, *client).run(stop);
-}
-
-Result<Resolution> resolve_pins(const hub::Settings& settings, const LockFiles& files, const Project& project,
-                                const std::string& user_agent, const std::stop_token& stop) {
-  Project pinned;
-  pinned.trust = project.trust;
-  for (const auto& pin : files.pins.pins) {
-    auto named = std::ranges::find(project.dependencies, pin.repo, &ProjectDependency::repo);
-    bool trust = named != project.dependencies.end() && named->trust;
-    auto requirement = pin.requirement.value_or(Requirement::of_revision(pin.commit.str()));
-    pinned.dependencies.push_back(
-        {.repo = pin.repo, .requirement = requirement, .trust = trust, .where = {}});
-  }
-  LockFiles without_sum{.folder = files.folder, .lock_text = {}, .pins = files.pins, .sum = std::nullopt};
-  ResolveInputs inputs{.settings = settings,
-                       .project = pinned,
-                       .previous = &without_sum,
-                       .upgrade = {},
-                       .locked_only = true,
-                       .user_agent = user_agent};
-  auto resolution = resolve_project(inputs, stop);
-  if (!resolution) return resolution;
-  if (auto checked = check_variant_hashes(resolution->lock, files.pins); !checked)
-    return fail(std::move(checked).error());
-  return resolution;
 }
 
 }  // namespace kernels::ops

@@ -25,6 +25,8 @@ std::string to_string(FallbackReason reason) {
       return "no mode";
     case FallbackReason::no_variant:
       return "no variant";
+    case FallbackReason::not_supported:
+      return "not supported";
   }
   return {};
 }
@@ -140,6 +142,15 @@ class Variants {
   std::map<std::pair<RepoId, Commit>, std::string> best_;
 };
 
+/// What the kernel's layer says that it lacks for a mode; null if it says nothing.
+const char* missing_support(const LockedLayer& row, Mode mode) {
+  if (!row.facts) return nullptr;
+  if (mode.has(Mode::training) && row.facts->has_backward == false) return "has no backward";
+  if (mode.has(Mode::torch_compile) && row.facts->can_torch_compile == false)
+    return "does not work under torch.compile";
+  return nullptr;
+}
+
 /// Why, with what there is instead.
 std::string explain(const LayerDecision& decision, const LayerChoice<const LockedLayer*>& choice,
                     const Table::ByDevice& devices) {
@@ -167,6 +178,9 @@ std::string explain(const LayerDecision& decision, const LayerChoice<const Locke
       return "no kernel for this mode, only for " + joined(there);
     case FallbackReason::no_variant:
       return decision.chosen->repo.str() + " has no variant for this target";
+    case FallbackReason::not_supported:
+      return decision.chosen->kernel_layer + " of " + decision.chosen->repo.str() + " " +
+             missing_support(*decision.chosen, decision.mode);
   }
   return {};
 }
@@ -197,6 +211,8 @@ Result<std::vector<LayerDecision>> decide_layers(const Lock& lock, const Target&
         if (choice.value != nullptr) {
           decision.chosen = **choice.value;
           decision.variant = variants.best(*decision.chosen);
+          if (missing_support(*decision.chosen, mode) != nullptr)
+            decision.reason = FallbackReason::not_supported;
           if (decision.variant.empty()) decision.reason = FallbackReason::no_variant;
         }
         decision.text = explain(decision, choice, *table.find(layer));

@@ -11,6 +11,7 @@ declare -A allowed=(
   [model]="base"
   [hub]="model base"
   [cache]="model base"
+  [inspect]="model base"
   [resolve]="model base"
   [machine]="model base"
   [runtime]="model base"
@@ -18,7 +19,7 @@ declare -A allowed=(
   [bench]="runtime model base"
   [torch]="layers model base"
   [examples]="ops layers runtime model base"
-  [ops]="bench cache hub layers machine model base resolve runtime"
+  [ops]="bench cache hub inspect layers machine model base resolve runtime"
 )
 
 includes() {

@@ -103,11 +103,24 @@ TEST_CASE("check: an unknown target is refused with the names that exist", "[cli
 
 namespace {
 
+/// A kernel for the CPU and for CUDA with these layers, which support every mode.
+std::string publish_layers(World& world, const std::string& name, const std::vector<std::string>& layers) {
+  std::string source = "import torch.nn as nn\n";
+  for (const auto& layer : layers)
+    source += "class " + layer + "(nn.Module):\n    has_backward = True\n    can_torch_compile = True\n" +
+              "    def forward(self, x):\n        return x\n";
+  std::map<std::string, std::string> files = {
+      {"__init__.py", "x"}, {"a.so", name}, {"layers/__init__.py", source}};
+  return world.publish(
+      {.repo = "acme/" + name,
+       .variants = {{"tvm-ffi01-cpu-x86_64-linux", files}, {"tvm-ffi01-cu130-x86_64-linux", files}}});
+}
+
 /// A layer for every way to a decision: by range, by mode, for another device, a kernel without a variant.
 struct LayerWorld {
   World world;
-  std::string rms_commit = world.publish_simple("rmsnorm");
-  std::string relu_commit = world.publish_simple("relu");
+  std::string rms_commit = publish_layers(world, "rmsnorm", {"AmpereRMSNorm", "HopperRMSNorm"});
+  std::string relu_commit = publish_layers(world, "relu", {"Relu", "PlainRelu", "TrainingRMSNorm", "Gelu"});
   std::string cpu_commit =
       world.publish({.repo = "acme/cpu-only", .variants = {{"tvm-ffi01-cpu-x86_64-linux", {{"a.so", "x"}}}}});
 
@@ -242,7 +255,10 @@ TEST_CASE("check: --json has a decision for each layer, capability and mode of a
                                     {"max_capability", 9999},
                                     {"repo_id", "acme/relu"},
                                     {"commit", layers.relu_commit},
-                                    {"kernel_layer", "PlainRelu"}});
+                                    {"kernel_layer", "PlainRelu"},
+                                    {"has_backward", true},
+                                    {"can_torch_compile", true},
+                                    {"forward", {"self", "x"}}});
   const auto& decisions = report["layer_decisions"];
   REQUIRE(decisions.size() == 4 * 3 * 4);
   CHECK(decisions[4] == json{{"layer", "RMSNorm"},
@@ -365,7 +381,7 @@ TEST_CASE("check: the tables of layers stay within 100 columns and lose nothing,
   std::string kernel(90, 'k');
   std::string layer(70, 'L');
   std::string target(60, 't');
-  world.publish_simple(kernel);
+  publish_layers(world, kernel, {std::string(80, 'M')});
   world.project("[layers." + layer + "]\ncuda = { repo = \"acme/" + kernel + "\", version = 1, layer = \"" +
                 std::string(80, 'M') + "\" }\n[targets." + target +
                 "]\ncuda = \"13.0\"\ntvm-ffi = \"0.1\"\n");

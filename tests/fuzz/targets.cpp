@@ -8,6 +8,7 @@
 #include "kernels/bench/workload.h"
 #include "kernels/hub/retry.h"
 #include "kernels/hub/url.h"
+#include "kernels/inspect/layer_source.h"
 #include "kernels/model/hub_answers.h"
 #include "kernels/model/lock.h"
 #include "kernels/model/metadata.h"
@@ -179,6 +180,22 @@ void dynamic_symbols(std::string_view bytes) {
   runtime::read_dynamic_symbols(ByteView(bytes));
 }
 
+void layer_source(std::string_view bytes) {
+  auto source = inspect::read_layer_source(bytes);
+  if (!source) return require(!source.error().text().empty(), "an error says something");
+  auto names = inspect::layer_names(*source);
+  for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 8); ++i) {
+    auto layer = inspect::describe_layer(*source, names[i]);
+    require(layer.presence == inspect::LayerPresence::defined, "a class that is listed is there");
+    require(layer.extra_members.size() <= 20, "what is listed is short");
+    bool silent = !layer.has_backward && !layer.can_torch_compile && !layer.forward;
+    require(!source->open || silent, "nothing is claimed of a text that may bind any name");
+  }
+  auto nowhere = inspect::describe_layer(*source, "no such name");
+  require((nowhere.presence == inspect::LayerPresence::elsewhere) == source->open,
+          "an open text may hold any name");
+}
+
 void repo_names(std::string_view bytes) {
   auto path = RepoPath::parse(bytes);
   if (path) {
@@ -212,6 +229,7 @@ constexpr Target kTargets[] = {
     {.name = "workloads", .run = workloads},
     {.name = "dynamic_symbols", .run = dynamic_symbols},
     {.name = "repo_names", .run = repo_names},
+    {.name = "layer_source", .run = layer_source},
 };
 
 }  // namespace

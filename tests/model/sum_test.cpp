@@ -99,7 +99,17 @@ class Generator {
             .capabilities = {.min = static_cast<std::uint32_t>(below(75)), .max = 75},
             .repo = repo(),
             .commit = commit(),
-            .kernel_layer = words()};
+            .kernel_layer = words(),
+            .facts = maybe() ? std::optional(facts()) : std::nullopt};
+  }
+  LayerFacts facts() {
+    LayerFacts out;
+    if (maybe()) out.has_backward = maybe();
+    if (maybe()) out.can_torch_compile = maybe();
+    if (maybe())
+      out.forward =
+          maybe() ? std::vector<std::string>{"self", words(), "**more"} : std::vector<std::string>{};
+    return out;
   }
   std::mt19937_64 random_;
   int repositories_ = 0;
@@ -118,7 +128,10 @@ std::string sample() {
                   .capabilities = {.min = 75, .max = 90},
                   .repo = lock.kernels[0].repo,
                   .commit = lock.kernels[0].commit,
-                  .kernel_layer = "Silu"}};
+                  .kernel_layer = "Silu",
+                  .facts = LayerFacts{.has_backward = false,
+                                      .can_torch_compile = std::nullopt,
+                                      .forward = std::vector<std::string>{"self", "x"}}}};
   return render_sum(lock, "the lock");
 }
 
@@ -162,7 +175,23 @@ TEST_CASE("sum: one file a line, so that a change of one file changes one line",
             "\"}\n          ]\n        }\n      ]\n    }\n  ],\n  \"layers\": [\n"
             "    {\"layer\":\"Silu\",\"device\":\"cuda\",\"mode\":\"inference\",\"min_capability\":75,"
             "\"max_capability\":90,\"repo_id\":\"acme/relu\",\"commit\":\"" +
-            std::string(40, 'a') + "\",\"kernel_layer\":\"Silu\"}\n  ]\n}\n");
+            std::string(40, 'a') +
+            "\",\"kernel_layer\":\"Silu\",\"has_backward\":false,"
+            "\"can_torch_compile\":null,\"forward\":[\"self\",\"x\"]}\n  ]\n}\n");
+}
+
+TEST_CASE("sum: a file of a program that did not read layer sources has no facts, and keeps its bytes",
+          "[model]") {
+  auto older = replaced(
+      sample(), ",\"has_backward\":false,\"can_torch_compile\":null,\"forward\":[\"self\",\"x\"]", "");
+  auto sum = parse_sum(older, "kernels.sum");
+  REQUIRE(sum);
+  CHECK_FALSE(sum->lock.layers[0].facts);
+  CHECK(render_sum(sum->lock, "the lock") == older);
+  auto newer = parse_sum(sample(), "kernels.sum");
+  REQUIRE(newer);
+  CHECK(newer->lock.layers[0].facts);
+  CHECK(diff_locks(sum->lock, newer->lock).empty());
 }
 
 TEST_CASE("sum: a newer schema asks for a newer program", "[model]") {
@@ -203,6 +232,8 @@ TEST_CASE("sum: broken and hostile files are refused", "[model]") {
       {"a huge capability", "\"max_capability\":90", "\"max_capability\":4294967296", Errc::corrupt},
       {"an unknown device", "\"device\":\"cuda\"", "\"device\":\"gpu\"", Errc::corrupt},
       {"an unknown mode", "\"mode\":\"inference\"", "\"mode\":\"torch-compile\"", Errc::corrupt},
+      {"a flag of another type", "\"has_backward\":false", "\"has_backward\":0", Errc::corrupt},
+      {"parameters of another type", "[\"self\",\"x\"]", "[1]", Errc::corrupt},
       {"metadata of another type", "\"metadata\": null", "\"metadata\": []", Errc::corrupt},
   }));
   INFO(row.name);

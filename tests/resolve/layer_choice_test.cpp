@@ -153,6 +153,23 @@ TEST_CASE("layer decisions: a kernel without a variant for the target is named a
         FallbackReason::no_variant);
 }
 
+TEST_CASE("layer decisions: a kernel that says it lacks what a mode needs leaves the layer its own forward",
+          "[resolve]") {
+  auto plain = row("cpu", "fallback", {}, "Plain");
+  plain.facts = LayerFacts{.has_backward = false, .can_torch_compile = false, .forward = std::nullopt};
+  Lock lock{.kernels = {kernel("acme/norm", {"tvm-ffi01-cpu-x86_64-linux"})}, .layers = {plain}};
+  auto in = [&](const char* text) {
+    return decide_layers(lock, *parse_target("tvm-ffi=0.1"), std::vector{mode(text)})->front();
+  };
+  CHECK(shown(in("inference")) == "Plain");
+  CHECK(in("training").reason == FallbackReason::not_supported);
+  CHECK(in("training").text == "Plain of acme/norm has no backward");
+  CHECK(in("inference|torch-compile").text == "Plain of acme/norm does not work under torch.compile");
+  // What is not known is believed.
+  lock.layers.front().facts = LayerFacts{};
+  CHECK(shown(in("training")) == "Plain");
+}
+
 TEST_CASE("layer decisions: layers in the order of the lock, capabilities rising and once, modes as asked",
           "[resolve]") {
   Lock lock{.kernels = {kernel("acme/norm", {"torch-universal"})},

@@ -55,11 +55,15 @@ std::string World::publish(const Publication& publication) {
   return report->commit.str();
 }
 
+static const char* const kLayers =
+    "import torch\n\n\nclass Relu(torch.nn.Module):\n    has_backward = False\n\n"
+    "    def forward(self, x):\n        return x\n";
+
 std::string World::publish_simple(const std::string& name, std::uint64_t version, const std::string& body) {
   std::map<std::string, std::string> files = {
       {"__init__.py", "# " + body + "\n"},
       {"_" + name + ".so", std::string("\x7f") + "ELF\0" + name + body},
-      {"layers/__init__.py", "\n"}};
+      {"layers/__init__.py", kLayers}};
   return publish(
       {.repo = "acme/" + name,
        .version = version,

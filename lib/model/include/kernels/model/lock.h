@@ -49,6 +49,16 @@ struct LockedKernel {
   std::vector<LockedVariant> variants;  ///< in the order of the Hub's listing
 };
 
+/// What the text of a kernel's layer source says about a layer, without running it.
+struct LayerFacts {
+  std::optional<bool> has_backward;       ///< nothing: the text does not tell
+  std::optional<bool> can_torch_compile;  ///< nothing: the text does not tell
+  /// Parameters of `forward`, `self` included, in order; `*name` and `**name` as Python writes them. Nothing:
+  /// the text does not tell.
+  std::optional<std::vector<std::string>> forward;
+  auto operator<=>(const LayerFacts&) const = default;
+};
+
 /// A row of the layer mapping with what it resolved to.
 struct LockedLayer {
   std::string layer;
@@ -58,6 +68,7 @@ struct LockedLayer {
   RepoId repo;
   Commit commit;
   std::string kernel_layer;
+  std::optional<LayerFacts> facts = {};  ///< nothing: a `kernels.sum` of an older program, which did not look
   auto operator<=>(const LockedLayer&) const = default;
 };
 
@@ -76,6 +87,8 @@ std::string render_lock(const Lock& lock, LockForm form);
 
 /// `kernels.sum`: JSON of schema `kernels.sum/1`, one file of a kernel a line, ending with a newline.
 /// `lock_text` is the content of the `kernels.lock` that it belongs to; its SHA-256 goes in.
+/// A layer has `has_backward`, `can_torch_compile` and `forward`, each `null` where the layer source does not
+/// tell; all three are absent in a row without facts.
 std::string render_sum(const Lock& lock, std::string_view lock_text);
 
 /// One entry of `kernels.lock`, in either form.

@@ -43,8 +43,9 @@ struct ResolveInputs {
 
 /// Resolves every dependency and layer of a project, and the kernels that they need, against the Hub.
 ///
-/// All requests of all kernels are in flight at once; the depth is refs → listing → metadata. What a kept
-/// pin's `kernels.sum` already says is not asked again: with nothing to do there is no request at all. The
+/// All requests of all kernels are in flight at once; the depth is refs → listing → metadata and layer
+/// sources. What a kept pin's `kernels.sum` already says is not asked again: with nothing to do there is no
+/// request at all. The layers of the project are checked as far as that is possible without running code. The
 /// result is a function of the project and the Hub's answers, not of the order in which they arrive. Errors
 /// not_found: repository, version (with those that exist), revision, tag; untrusted; access_denied;
 ///         network; corrupt, integrity: hostile or broken answers; no_match: no `build/` folder;

@@ -25,6 +25,7 @@ enum class FallbackReason {
   capability_unknown,  ///< the answer depends on the capability, and that is not known
   no_mode,             ///< nothing for this mode, nor for one that may stand in for it
   no_variant,          ///< the kernel has no variant that the target can use
+  not_supported,       ///< the kernel says that it has no backward, or does not work under torch.compile
 };
 /// `no device`, `capability unknown`, …; `none` for a kernel that runs.
 std::string to_string(FallbackReason reason);
