@@ -3,8 +3,22 @@
 #include <iostream>
 
 #include <kernels/bench/workload.h>
+#include <kernels/layers/kernelize.h>
 #include <kernels/machine/detect.h>
 #include <kernels/ops/download.h>
+
+namespace {
+
+/// A layer of the consumer's own; nothing is mapped to it.
+class Identity : public kernels::layers::Layer<kernels::layers::Tensor(const kernels::layers::Tensor&)> {
+ public:
+  Identity() { use_kernel_forward_from_hub("Identity"); }
+  kernels::Result<kernels::layers::Tensor> forward(const kernels::layers::Tensor& x) const override {
+    return x;
+  }
+};
+
+}  // namespace
 
 int main() {
   auto target = kernels::parse_target("os=linux,cpu=x86_64,torch=2.10,cuda=12.9");
@@ -16,5 +30,8 @@ int main() {
   if (!kernels::ops::choose_variants({}, {}).empty()) return 2;
   if (kernels::bench::parse_workloads("schema = 2")) return 3;
   if (kernels::machine::python_constant("a = '1'", "a") != "1") return 4;
+  Identity model;
+  auto report = kernels::layers::kernelize(model, {.device = "cpu"});
+  if (!report || report->layers.front().outcome != kernels::layers::Outcome::no_layer) return 5;
   std::cout << decisions.front().variant.name() << '\n';
 }
