@@ -18,7 +18,7 @@ done
 while IFS= read -r header; do
   [ -s "$work/prefix/include/${header#*/include/}" ] || { echo "not installed: $header"; exit 1; }
 done < <(find "$here/../../lib" -path '*/include/*.h' | sed "s|^.*/lib/||" |
-  { [ -e "$build/lib/libkernels_torch.a" ] && cat || grep -v '^torch/'; })
+  { [ -n "$(find "$work/prefix" -name 'libkernels_torch.a')" ] && cat || grep -v '^torch/'; })
 
 "$cmake" -S "$here/consumer" -B "$work/consumer" -G Ninja -DCMAKE_PREFIX_PATH="$work/prefix" \
   -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_CXX_FLAGS="$flags" > "$work/configure.log" 2>&1 || { cat "$work/configure.log"; exit 1; }
