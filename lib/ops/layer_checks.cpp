@@ -58,13 +58,43 @@ std::string quoted(const std::vector<std::string>& names) {
 /// What the sources of all usable variants say together.
 struct Summary {
   std::vector<inspect::LayerDescription> descriptions;
-  std::vector<std::string> names;  ///< of the layers that exist
-  std::string cannot_tell;         ///< why not every source could be read; else empty
+  std::vector<std::string> names;          ///< of the layers that exist
+  std::string cannot_tell;                 ///< why not every source could be read; else empty
+  std::vector<const NativeLayer*> native;  ///< one for each native declaration; null where it is not in it
   bool all(inspect::LayerPresence presence) const {
     return cannot_tell.empty() && !descriptions.empty() &&
            std::ranges::all_of(descriptions, [&](const auto& item) { return item.presence == presence; });
   }
+  bool all_native(bool declared) const {
+    return cannot_tell.empty() && !native.empty() &&
+           std::ranges::all_of(native, [&](const auto* item) { return (item != nullptr) == declared; });
+  }
+  /// Neither Python nor C++ would find it.
+  bool is_missing() const {
+    bool not_in_python = descriptions.empty() || all(inspect::LayerPresence::absent);
+    bool not_declared = native.empty() || all_native(false);
+    return cannot_tell.empty() && descriptions.size() + native.size() > 0 && not_in_python && not_declared;
+  }
 };
+
+void add_name(std::string name, Summary& out) {
+  if (std::ranges::find(out.names, name) == out.names.end()) out.names.push_back(std::move(name));
+}
+
+void summarise_native(const ProjectLayer& layer, const LayerFiles& files, const LayerSources& sources,
+                      Summary& out) {
+  for (const auto& file : files.native) {
+    const auto* declared = sources.find_native(file.blob);
+    if (declared == nullptr) continue;
+    if (!*declared) {
+      out.cannot_tell = declared->error().text();
+      continue;
+    }
+    out.native.push_back((*declared)->find(layer.kernel_layer));
+    for (auto& name : (*declared)->names())
+      add_name(std::move(name), out);
+  }
+}
 
 Summary summarise(const ProjectLayer& layer, const LayerFiles& files, const LayerSources& sources) {
   Summary out;
@@ -78,13 +108,15 @@ Summary summarise(const ProjectLayer& layer, const LayerFiles& files, const Laye
     }
     out.descriptions.push_back(inspect::describe_layer(**source, layer.kernel_layer));
     for (auto& name : inspect::layer_names(**source))
-      if (std::ranges::find(out.names, name) == out.names.end()) out.names.push_back(std::move(name));
+      add_name(std::move(name), out);
   }
+  summarise_native(layer, files, sources, out);
   if (!out.cannot_tell.empty()) return out;
   if (!files.any_variant)
     out.cannot_tell = "it has no variant for the device `" + to_string(layer.device) + "`";
-  else if (files.python.empty() && !files.native)
-    out.cannot_tell = "its variants have no layer source (`layers.py` or `layers/__init__.py`)";
+  else if (files.python.empty() && files.native.empty())
+    out.cannot_tell =
+        "its variants have no layer source (`layers.py`, `layers/__init__.py` or `layers.toml`)";
   return out;
 }
 
@@ -106,9 +138,25 @@ LayerFacts facts_of(const inspect::LayerDescription& description) {
   return out;
 }
 
+LayerFacts facts_of(const NativeLayer& declared) {
+  LayerFacts out{.has_backward = declared.has_backward,
+                 .can_torch_compile = declared.can_torch_compile,
+                 .forward = std::vector<std::string>{"self"}};
+  for (const auto& value : declared.forward)
+    out.forward->push_back(value.name);
+  return out;
+}
+
+/// A layer that only C++ has; of several declarations the first, as they come from one build.
+bool is_native_only(const Summary& summary) {
+  return summary.all_native(true) &&
+         (summary.descriptions.empty() || summary.all(inspect::LayerPresence::absent));
+}
+
 /// Facts are known where every source says the same.
 LayerFacts common_facts(const Summary& summary) {
   LayerFacts out;
+  if (is_native_only(summary)) return facts_of(*summary.native.front());
   if (!summary.all(inspect::LayerPresence::defined)) return out;
   out = facts_of(summary.descriptions.front());
   for (const auto& description : summary.descriptions) {
@@ -167,6 +215,18 @@ Error unsupported_mode(const ProjectLayer& layer, const RepoId& repo, const std:
 
 }  // namespace
 
+static void add_source(const FileEntry* file, std::vector<FileEntry>& list, LayerFiles& out) {
+  if (file == nullptr || std::ranges::find(list, file->blob, &FileEntry::blob) != list.end()) return;
+  if (file->size > kMaxSourceSize)
+    out.cannot_be_read =
+        "`" + file->path.str() + "` is longer than " + std::to_string(kMaxSourceSize) + " bytes";
+  else if (list.size() == kMaxSources)
+    out.cannot_be_read =
+        "its variants have more than " + std::to_string(kMaxSources) + " different layer sources";
+  else
+    list.push_back(*file);
+}
+
 LayerFiles find_layer_files(const std::vector<LockedVariant>& variants, const RepoId& repo,
                             DeviceType device) {
   std::vector<const LockedVariant*> usable;
@@ -176,28 +236,22 @@ LayerFiles find_layer_files(const std::vector<LockedVariant>& variants, const Re
   LayerFiles out;
   out.any_variant = !usable.empty();
   for (const auto* variant : usable) {
-    // Only noted: while nothing here reads native declarations, a layer may be in one.
-    if (find_file(*variant, "layers.toml") != nullptr) out.native = true;
-    const auto* file = python_source(*variant, repo);
-    if (file == nullptr || std::ranges::find(out.python, file->blob, &FileEntry::blob) != out.python.end())
-      continue;
-    if (file->size > kMaxSourceSize) {
-      out.cannot_be_read =
-          "`" + file->path.str() + "` is longer than " + std::to_string(kMaxSourceSize) + " bytes";
-      continue;
-    }
-    if (out.python.size() == kMaxSources) {
-      out.cannot_be_read =
-          "its variants have more than " + std::to_string(kMaxSources) + " different layer sources";
-      break;
-    }
-    out.python.push_back(*file);
+    add_source(find_file(*variant, "layers.toml"), out.native, out);
+    add_source(python_source(*variant, repo), out.python, out);
   }
   return out;
 }
 
-void LayerSources::add(const BlobId& blob, std::string_view text) {
-  if (!sources_.contains(blob)) sources_.emplace(blob, inspect::read_layer_source(text));
+void LayerSources::add(const FileEntry& file, std::string_view text) {
+  if (file.path.filename() == "layers.toml")
+    native_.try_emplace(file.blob, parse_native_layers(text, "`" + file.path.str() + "`"));
+  else if (!sources_.contains(file.blob))
+    sources_.emplace(file.blob, inspect::read_layer_source(text));
+}
+
+const Result<NativeLayers>* LayerSources::find_native(const BlobId& blob) const {
+  auto found = native_.find(blob);
+  return found == native_.end() ? nullptr : &found->second;
 }
 
 const Result<inspect::LayerSource>* LayerSources::find(const BlobId& blob) const {
@@ -218,8 +272,7 @@ Result<CheckedLayer> check_layer(const ProjectLayer& layer, const std::vector<Lo
                                  const RepoId& repo, const LayerSources& sources) {
   auto files = find_layer_files(variants, repo, layer.device);
   auto summary = summarise(layer, files, sources);
-  if (summary.all(inspect::LayerPresence::absent) && !files.native)
-    return fail(no_such_layer(layer, repo, summary.names));
+  if (summary.is_missing()) return fail(no_such_layer(layer, repo, summary.names));
   CheckedLayer out;
   out.facts = common_facts(summary);
   if (auto fits = check_layer_mode(layer, out.facts, repo); !fits) return fail(std::move(fits).error());

@@ -11,6 +11,7 @@
 #include "kernels/base/error.h"
 #include "kernels/inspect/layer_source.h"
 #include "kernels/model/lock.h"
+#include "kernels/model/native_layers.h"
 #include "kernels/model/project.h"
 
 namespace kernels::ops {
@@ -20,24 +21,26 @@ struct LayerFiles {
   /// Python layer sources, each content once, in the order of the variants' names. Variants of one kernel
   /// nearly always share theirs, so this is one small file.
   std::vector<FileEntry> python;
-  bool native = false;         ///< a variant has a native declaration, `layers.toml`
-  bool any_variant = false;    ///< the device can use a variant at all
-  std::string cannot_be_read;  ///< why the sources are not asked for: too long, too many; else empty
+  std::vector<FileEntry> native;  ///< native declarations, `layers.toml`, each content once
+  bool any_variant = false;       ///< the device can use a variant at all
+  std::string cannot_be_read;     ///< why the sources are not asked for: too long, too many; else empty
 };
 
 /// `repo` gives the name of the module's folder in the older layout, `build/<variant>/<module>/layers.py`.
 LayerFiles find_layer_files(const std::vector<LockedVariant>& variants, const RepoId& repo,
                             DeviceType device);
 
-/// Layer sources by the identity of their content, each read once.
+/// Layer sources and native declarations by the identity of their content, each read once.
 class LayerSources {
  public:
-  void add(const BlobId& blob, std::string_view text);
+  void add(const FileEntry& file, std::string_view text);
   /// Nothing if it was not added.
   const Result<inspect::LayerSource>* find(const BlobId& blob) const;
+  const Result<NativeLayers>* find_native(const BlobId& blob) const;
 
  private:
   std::map<BlobId, Result<inspect::LayerSource>> sources_;
+  std::map<BlobId, Result<NativeLayers>> native_;
 };
 
 struct CheckedLayer {

@@ -385,15 +385,20 @@ class Resolver {
   void read_layers(Node& node, const std::vector<LockedVariant>& variants) {
     for (const auto* layer : node.layers) {
       if (earlier_facts(*layer, node) != nullptr) continue;
-      for (const auto& file : find_layer_files(variants, node.repo, layer->device).python) {
-        if (!node.layer_sources.insert(file.blob).second) continue;
-        auto& shared = contents_[file.blob];
-        bool first = shared.join([this, &node, blob = file.blob](Result<std::string> answer) {
-          if (auto text = value_of(std::move(answer), node)) layer_sources_.add(blob, *text);
-        });
-        if (first) fetch_checked(node, file, shared);
-      }
+      auto files = find_layer_files(variants, node.repo, layer->device);
+      for (const auto* list : {&files.python, &files.native})
+        for (const auto& file : *list)
+          read_layer_file(node, file);
     }
+  }
+
+  void read_layer_file(Node& node, const FileEntry& file) {
+    if (!node.layer_sources.insert(file.blob).second) return;
+    auto& shared = contents_[file.blob];
+    bool first = shared.join([this, &node, file](Result<std::string> answer) {
+      if (auto text = value_of(std::move(answer), node)) layer_sources_.add(file, *text);
+    });
+    if (first) fetch_checked(node, file, shared);
   }
 
   /// A small file whose hash the listing gave: the same rule as for every other byte.

@@ -178,7 +178,7 @@ TEST_CASE("layers: what the text does not tell is no error, and null", "[cli]") 
       {"too long", "layers.py", std::string((1 << 20) + 1, '#'), "layer = \"X\"",
        "longer than 1048576 bytes"},
       {"no layer source", "other.py", "x\n", "layer = \"X\"", "no layer source"},
-      {"declared natively", "layers.toml", "", "layer = \"X\"", ""},
+      {"a declaration of another form", "layers.toml", "", "layer = \"X\"", "expected `schema = 1`"},
   }));
   INFO(item.name);
   publish_norm(world, {{kCuda, {{item.file, item.source}}}});
@@ -218,6 +218,30 @@ TEST_CASE("layers: variants that differ are known where they agree", "[cli]") {
   CHECK(locked.layer["has_backward"] == false);
   CHECK(locked.layer["can_torch_compile"].is_null());
   CHECK(world.hub->count("GET", "layers.py") == 2);
+}
+
+TEST_CASE("layers: a native declaration counts, alone and beside a Python source", "[cli]") {
+  const std::string declared =
+      "schema = 1\n[[layers]]\nname = \"NativeNorm\"\nfunction = \"norm\"\nforward = [{name = \"x\"}]\n"
+      "outputs = [{name = \"out\", like = \"x\"}]\narguments = [\"out\", \"x\"]\nreturns = [\"out\"]\n"
+      "has_backward = false\n[layers.tolerance]\nfloat32 = {relative = 1e-5, absolute = 0}\n";
+  auto python = GENERATE(std::string(), std::string(kNorm));
+  World world;
+  std::map<std::string, std::string> files = {{"layers.toml", declared}};
+  if (!python.empty()) files["layers.py"] = python;
+  publish_norm(world, {{"tvm-ffi01-cpu-x86_64-linux", files}});
+  auto known = lock(world, row("cpu", "layer = \"NativeNorm\""));
+  INFO(known.run.err);
+  REQUIRE(known.run.status == 0);
+  CHECK(known.layer["has_backward"] == false);
+  CHECK(known.layer["can_torch_compile"] == false);
+  CHECK(known.layer["forward"] == json{"self", "x"});
+  auto missing = lock(world, row("cpu", "layer = \"NativeNorms\""));
+  CHECK(missing.run.status == 1);
+  CHECK(has(missing.run.err, "did you mean `NativeNorm`?"));
+  auto training = lock(world, row("cpu", "layer = \"NativeNorm\", mode = \"training\""));
+  CHECK(training.run.status == 2);
+  CHECK(has(training.run.err, "does not support backward"));
 }
 
 TEST_CASE("layers: the older layout has them in the module's folder", "[cli]") {
