@@ -259,6 +259,39 @@ const Result<inspect::LayerSource>* LayerSources::find(const BlobId& blob) const
   return found == sources_.end() ? nullptr : &found->second;
 }
 
+static const std::vector<std::string>* counted_forward(const LockedLayer& layer) {
+  if (!layer.facts || !layer.facts->forward) return nullptr;
+  const auto& names = *layer.facts->forward;
+  bool takes_any = std::ranges::any_of(names, [](const std::string& name) { return name.starts_with("*"); });
+  return takes_any ? nullptr : &names;
+}
+
+static std::string signature_of(const LockedLayer& layer) {
+  std::string out = "`" + layer.kernel_layer + "` of `" + layer.repo.str() + "` has `forward(";
+  const auto& names = *layer.facts->forward;
+  for (const auto& name : names)
+    out += (&name == names.data() ? "" : ", ") + name;
+  return out + ")`";
+}
+
+Status check_same_forward(const std::vector<ProjectLayer>& layers, const std::vector<LockedLayer>& locked) {
+  std::map<std::string, const LockedLayer*> first;
+  for (std::size_t i = 0; i < locked.size(); ++i) {
+    const auto* names = counted_forward(locked[i]);
+    if (names == nullptr) continue;
+    const auto* other = first.try_emplace(locked[i].layer, &locked[i]).first->second;
+    if (counted_forward(*other)->size() == names->size()) continue;
+    return fail(
+        Error(Errc::invalid_argument, "the kernels for the layer `" + locked[i].layer +
+                                          "` take different arguments: " + signature_of(*other) + ", but " +
+                                          signature_of(locked[i]))
+            .at(layers[i].where.str())
+            .with_hint("a kernel takes what the layer takes that it replaces; name another layer for one of "
+                       "them with `layer = …`"));
+  }
+  return {};
+}
+
 Status check_layer_mode(const ProjectLayer& layer, const LayerFacts& facts, const RepoId& repo) {
   if (layer.mode.has(Mode::training) && facts.has_backward == false)
     return fail(unsupported_mode(layer, repo, "backward").with_hint("register it for the mode `inference`"));

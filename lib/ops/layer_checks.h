@@ -54,6 +54,11 @@ struct CheckedLayer {
 Result<CheckedLayer> check_layer(const ProjectLayer& layer, const std::vector<LockedVariant>& variants,
                                  const RepoId& repo, const LayerSources& sources);
 
+/// Whether all kernels for one layer can stand in for the same `forward`: as many parameters each, where that
+/// is known and none takes any number. `layers` are the rows of the project, `locked` what they resolved to,
+/// in the same order. Errors  invalid_argument: two rows that differ, both named.
+Status check_same_forward(const std::vector<ProjectLayer>& layers, const std::vector<LockedLayer>& locked);
+
 /// Errors  invalid_argument: registered for training without backward, or for `torch.compile` without
 /// support.
 Status check_layer_mode(const ProjectLayer& layer, const LayerFacts& facts, const RepoId& repo);

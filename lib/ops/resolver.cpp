@@ -527,6 +527,8 @@ class Resolver {
       if (!locked) return fail(std::move(locked).error());
       out.lock.layers.push_back(std::move(*locked));
     }
+    if (auto same = check_same_forward(inputs_.project.layers, out.lock.layers); !same)
+      return fail(std::move(same).error());
     std::ranges::sort(warnings_);
     // Several rows can be about one layer.
     auto twice = std::ranges::unique(warnings_);

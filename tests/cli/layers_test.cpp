@@ -244,6 +244,31 @@ TEST_CASE("layers: a native declaration counts, alone and beside a Python source
   CHECK(has(training.run.err, "does not support backward"));
 }
 
+TEST_CASE("layers: kernels for one layer that take different numbers of arguments are refused", "[cli]") {
+  World world;
+  publish_norm(world, {{kCuda,
+                        {{"layers.py",
+                          "import torch\nclass One(torch.nn.Module):\n    def forward(self, x): pass\n"
+                          "class Two(torch.nn.Module):\n    def forward(self, x, y): pass\n"
+                          "class Any(torch.nn.Module):\n    def forward(self, *args): pass\n"}}}});
+  auto rows = [&](const std::string& layer) {
+    return lock(world,
+                "[[layers.Norm.cuda]]\nrepo = \"acme/norm\"\nversion = 1\nlayer = \"One\"\nmode = "
+                "\"inference\"\n"
+                "[[layers.Norm.cuda]]\nrepo = \"acme/norm\"\nversion = 1\nlayer = \"" +
+                    layer + "\"\nmode = \"training\"\n")
+        .run;
+  };
+  CHECK(rows("One").status == 0);
+  CHECK(rows("Any").status == 0);
+  auto refused = rows("Two");
+  CHECK(refused.status == 2);
+  CHECK(
+      has(refused.err,
+          "`One` of `acme/norm` has `forward(self, x)`, but `Two` of `acme/norm` has `forward(self, x, y)`"));
+  CHECK(has(refused.err, "kernels.toml:"));
+}
+
 TEST_CASE("layers: the older layout has them in the module's folder", "[cli]") {
   World world;
   world.publish({.repo = "acme/my-norm",

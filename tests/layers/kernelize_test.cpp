@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <thread>
 
+#include "kernels/base/file.h"
+
 #include "models.h"
 #include "support/catch.h"
 
@@ -246,6 +248,46 @@ TEST_CASE("kernelize: loading errors fall back only where that is asked for, and
   auto damaged =
       kernelize(model, {.mode = kInference, .device = "cpu", .use_fallback = KernelizeFallback::all});
   CHECK_THAT(text_of(damaged), contains("unknown key `unknown_key`"));
+}
+
+TEST_CASE("kernelize: a library that lacks the function, takes other arguments or is none is told",
+          "[layers]") {
+  use_local_source();
+  TempFolder folder;
+  struct Row {
+    const char* name;
+    const char* from;
+    const char* to;
+    const char* text;
+  };
+  const std::vector<Row> rows = {
+      {"function", "\"silu_and_mul\"", "\"silu_and_add\"", "has no function `silu_and_add`"},
+      {"arity", "arguments = [\"out\", \"x\"]", "arguments = [\"out\", \"x\", \"x\"]",
+       "takes 2 arguments, but `layers.toml` gives it 3"},
+      {"library", "", "", "no 64-bit ELF library"},
+  };
+  for (const auto& row : rows) {
+    DYNAMIC_SECTION(row.name) {
+      auto repository = make_repository(folder / row.name, kAll);
+      for (const auto& file : fs::recursive_directory_iterator(repository)) {
+        auto text = file.is_regular_file() ? *read_file(file.path()) : std::string();
+        if (std::string(row.from).empty() && file.path().extension() == ".so")
+          put(file.path(), text.substr(0, text.size() / 2));
+        if (auto at = text.find(row.from); file.path().extension() == ".toml" && at != std::string::npos)
+          put(file.path(), text.replace(at, std::string(row.from).size(), row.to));
+      }
+      auto scope = use_kernel_mapping(
+          map_to(LocalLayerRepository{.repo_path = repository, .layer_name = "SiluAndMul"}),
+          InheritMapping::no);
+      REQUIRE(scope);
+      SiluAndMul model;
+      auto done = kernelize(model, {.mode = kInference, .device = "cpu"});
+      INFO(text_of(done));
+      CHECK_THAT(text_of(done), contains(row.text));
+      CHECK_THAT(text_of(done), contains(repository.string()));
+      CHECK_FALSE(model.kernel());
+    }
+  }
 }
 
 TEST_CASE("kernelize: another mode or mapping replaces again, or restores", "[layers]") {
