@@ -25,7 +25,6 @@ namespace example {
 namespace {
 
 using kernels::Errc;
-using kernels::Error;
 using kernels::Status;
 
 struct Arguments {

@@ -114,7 +114,7 @@ class NativeKernel final : public BoundKernel {
     auto called = loaded_->function({packed.data(), slots_.size()});
     if (!called) return fail(refused(called.error().kind + ": " + called.error().message));
     for (std::size_t i = 0; i < returned_.size(); ++i)
-      results[i] = returned_[i].is_output ? std::move(made[returned_[i].index])
+      results[i] = returned_[i].is_output ? made[returned_[i].index]
                                           : *std::get<const Tensor*>(arguments[returned_[i].index]);
     return {};
   }

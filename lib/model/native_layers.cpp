@@ -184,9 +184,9 @@ Status read_tolerance(Table& reader, std::map<std::string, NativeTolerance>& out
     NativeTolerance tolerance{.relative = (*entry)["relative"].value_or(-1.0),
                               .absolute = (*entry)["absolute"].value_or(-1.0)};
     // A tolerance that lets everything pass is no test.
-    if (!(tolerance.relative >= 0 && tolerance.relative <= 0.25 && tolerance.absolute >= 0 &&
-          tolerance.absolute <= 1))
-      return corrupt("a tolerance needs `relative` in [0, 0.25] and `absolute` in [0, 1]");
+    const bool sensible = tolerance.relative >= 0 && tolerance.relative <= 0.25 && tolerance.absolute >= 0 &&
+                          tolerance.absolute <= 1;
+    if (!sensible) return corrupt("a tolerance needs `relative` in [0, 0.25] and `absolute` in [0, 1]");
     out[std::string(key.str())] = tolerance;
   }
   return {};
