@@ -5,23 +5,12 @@
 
 #include "kernels/base/file.h"
 #include "kernels/bench/worker.h"
+#include "kernels/runtime/library.h"
 
 namespace kernels::bench {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// The one shared library directly in a variant folder.
-Result<fs::path> find_library(const fs::path& folder) {
-  std::vector<fs::path> found;
-  std::error_code code;
-  for (const auto& entry : fs::directory_iterator(folder, code))
-    if (entry.path().extension() == ".so") found.push_back(entry.path());
-  if (code) return fail(system_error("list", folder.string(), code.value()));
-  if (found.empty()) return fail(Errc::not_found, "no library in `" + folder.string() + "`");
-  if (found.size() > 1) return fail(Errc::corrupt, "more than one library in `" + folder.string() + "`");
-  return found.front();
-}
 
 /// One function with one data type, and the workloads to time it on.
 struct Job {
@@ -149,7 +138,7 @@ Result<BenchReport> bench_variant(const fs::path& variant_dir, const BenchOption
   auto file = parse_workloads(*text);
   if (!file)
     return std::unexpected(std::move(file).error().while_doing("opening `" + variant_dir.string() + "`"));
-  auto library = find_library(variant_dir);
+  auto library = runtime::find_library(variant_dir);
   if (!library) return std::unexpected(std::move(library).error());
   const std::vector<Job> jobs = make_jobs(*file, options);
   if (jobs.empty()) return fail(Errc::no_match, "no function, workload and data type pass the filters");

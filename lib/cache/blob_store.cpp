@@ -20,26 +20,17 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
-#include <condition_variable>
 #include <cstring>
-#include <deque>
-#include <map>
-#include <mutex>
-#include <set>
-#include <system_error>
 #include <thread>
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "kernels/base/bytes.h"
 #include "kernels/base/file.h"
-#include "kernels/base/log.h"
 
 #include "partial_impl.h"
 #include "pipeline_impl.h"

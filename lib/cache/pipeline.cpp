@@ -90,7 +90,7 @@ void WorkThread::loop() {
     bool was_full = queued_ > kMaxQueuedBytes;
     queued_ -= size;
     guard.unlock();
-    if (was_full) space_.notify_one();
+    if (was_full) space_.notify_all();  // the receiving and the writing thread may both wait
     buffers_.give_back(std::move(job.bytes));
   }
 }

@@ -2,7 +2,7 @@
 // activation:
 //
 //   llama_block PROJECT_DIR [--device cpu|cuda] [--tokens N] [--hidden N] [--intermediate N] [--heads N]
-//   [--seed N]
+//   [--sequence N] [--seed N]
 //
 // Runs the block without and with kernels, prints what was replaced, how far the outputs are apart and what
 // each of the two took. Ends with 1 if they are too far apart, with 2 after an error.

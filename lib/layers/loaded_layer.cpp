@@ -28,17 +28,6 @@ Loaded& loaded() {
   return all;
 }
 
-Result<fs::path> find_library(const fs::path& folder) {
-  std::vector<fs::path> found;
-  std::error_code code;
-  for (const auto& entry : fs::directory_iterator(folder, code))
-    if (entry.path().extension() == ".so") found.push_back(entry.path());
-  if (code) return fail(system_error("list", folder.string(), code.value()));
-  if (found.size() == 1) return found.front();
-  return fail(found.empty() ? Errc::not_found : Errc::corrupt,
-              (found.empty() ? "no library in `" : "more than one library in `") + folder.string() + "`");
-}
-
 Result<NativeLayer> declaration_of(const LocatedKernel& place, const Repository& repository) {
   const auto& name = name_in(repository);
   auto file = place.folder / "layers.toml";
@@ -65,7 +54,7 @@ Result<NativeLayer> declaration_of(const LocatedKernel& place, const Repository&
 }
 
 Result<runtime::KernelLibrary> open_library(Loaded& all, const LocatedKernel& place) {
-  auto path = find_library(place.folder);
+  auto path = runtime::find_library(place.folder);
   if (!path) return fail(std::move(path).error());
   auto found = all.libraries.find(*path);
   if (found != all.libraries.end()) return found->second;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <system_error>
 #include <unordered_set>
 
 #include <dlfcn.h>
@@ -112,6 +113,17 @@ Result<Signature> parse_signature(std::string_view text) {
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   return signature;
+}
+
+Result<std::filesystem::path> find_library(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found;
+  std::error_code code;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, code))
+    if (entry.path().extension() == ".so") found.push_back(entry.path());
+  if (code) return fail(system_error("list", folder.string(), code.value()));
+  if (found.empty()) return fail(Errc::not_found, "no library in `" + folder.string() + "`");
+  if (found.size() > 1) return fail(Errc::corrupt, "more than one library in `" + folder.string() + "`");
+  return found.front();
 }
 
 /// The provider's functions that this program calls itself.

@@ -100,12 +100,15 @@ LayerAdapter::LayerAdapter(::torch::nn::Module& module, layers::Signature signat
                            const std::type_info& layer_class)
     : module_(module), signature_(std::move(signature)), class_(&layer_class) {}
 
+at::Tensor LayerAdapter::member(const std::string& name) const {
+  if (const at::Tensor* found = module_.named_parameters(/*recurse=*/false).find(name)) return *found;
+  const at::Tensor* buffer = module_.named_buffers(/*recurse=*/false).find(name);
+  return buffer != nullptr ? *buffer : at::Tensor();
+}
+
 const layers::Tensor* LayerAdapter::parameter(std::string_view name) const {
   std::string text(name);
-  const at::Tensor* found = module_.named_parameters(/*recurse=*/false).find(text);
-  at::Tensor present = found != nullptr ? *found : at::Tensor();
-  if (found == nullptr)
-    if (const at::Tensor* buffer = module_.named_buffers(/*recurse=*/false).find(text)) present = *buffer;
+  auto present = member(text);
   if (!present.defined()) return nullptr;
   auto& [tensor, view] = views_[text];
   tensor = present;
@@ -120,10 +123,9 @@ void LayerAdapter::call(std::span<const layers::Argument> arguments,
     if (const auto* tensor = std::get_if<const layers::Tensor*>(&argument);
         tensor != nullptr && (*tensor)->defined() && !device)
       device = (*tensor)->device();
-  // A parameter may have been moved to another device, or given other memory.
+  // A parameter or buffer may have been moved to another device, or given other memory.
   for (auto& [name, entry] : views_) {
-    const at::Tensor* parameter = module_.named_parameters(/*recurse=*/false).find(name);
-    const auto& present = parameter != nullptr ? *parameter : entry.first;
+    auto present = member(name);
     if (present.data_ptr() != entry.second.data()) entry = {present, to_layers(present)};
   }
   at::NoGradGuard no_grad;

@@ -25,7 +25,7 @@ class KernelizeFallback {
   static const KernelizeFallback all;
 
   /// As `use_fallback = true` (standard) and `false` (none).
-  constexpr KernelizeFallback(bool use_fallback) : bits_(use_fallback ? 15 : 0) {}  // NOLINT
+  constexpr KernelizeFallback(bool use_fallback) : bits_(use_fallback ? 15 : 0) {}
   friend constexpr KernelizeFallback operator|(KernelizeFallback a, KernelizeFallback b) {
     return from_bits(static_cast<std::uint8_t>(a.bits_ | b.bits_));
   }

@@ -24,10 +24,9 @@ namespace kernels::layers {
 class VersionRequest {
  public:
   VersionRequest() = default;
-  VersionRequest(int number)
-      : value_(std::to_string(number)), is_number_(true) {}                // NOLINT: as in `.version = 1`
-  VersionRequest(const char* specifier) : value_(specifier) {}             // NOLINT
-  VersionRequest(std::string specifier) : value_(std::move(specifier)) {}  // NOLINT
+  VersionRequest(int number) : value_(std::to_string(number)), is_number_(true) {}
+  VersionRequest(const char* specifier) : value_(specifier) {}
+  VersionRequest(std::string specifier) : value_(std::move(specifier)) {}
   bool given() const { return !value_.empty(); }
   bool is_number() const { return is_number_; }
   const std::string& text() const { return value_; }
@@ -114,8 +113,8 @@ struct RocmProperties {
 /// A kind of device, for CUDA and ROCm optionally with a range of capabilities.
 struct Device {
   using Properties = std::variant<std::monostate, CudaProperties, RocmProperties>;
-  Device(const char* device_type) : type(device_type) {}  // NOLINT: so that a table can say "cuda"
-  Device(std::string device_type, Properties device_properties = {})  // NOLINT
+  Device(const char* device_type) : type(device_type) {}
+  Device(std::string device_type, Properties device_properties = {})
       : type(std::move(device_type)), properties(device_properties) {}
 
   std::string type;
@@ -126,7 +125,7 @@ struct Device {
 struct ModeRepositories {
   template <class R>
     requires std::constructible_from<Repository, R>
-  ModeRepositories(R repository) : by_mode{{Mode::fallback, std::move(repository)}} {}  // NOLINT
+  ModeRepositories(R repository) : by_mode{{Mode::fallback, std::move(repository)}} {}
   ModeRepositories(std::initializer_list<std::pair<const Mode, Repository>> modes)
       : by_mode(modes.begin(), modes.end()) {}
   explicit ModeRepositories(std::vector<std::pair<Mode, Repository>> modes)

@@ -39,7 +39,7 @@ class Sizes {
   std::int64_t& back() { return sizes_[count_ - 1]; }
   const std::int64_t* begin() const { return sizes_.data(); }
   const std::int64_t* end() const { return sizes_.data() + count_; }
-  operator std::span<const std::int64_t>() const { return {begin(), count_}; }  // NOLINT: it is one
+  operator std::span<const std::int64_t>() const { return {begin(), count_}; }
 
  private:
   std::array<std::int64_t, kMost> sizes_{};

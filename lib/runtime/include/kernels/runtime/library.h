@@ -35,6 +35,10 @@ struct Signature {
 /// Expected…". Errors  corrupt: the text has another form.
 Result<Signature> parse_signature(std::string_view arity_error);
 
+/// The one shared library directly in the folder of a variant.
+/// Errors  not_found: there is none; corrupt: there are several; io.
+Result<std::filesystem::path> find_library(const std::filesystem::path& folder);
+
 /// One function of a library that is loaded, for callers that pack their arguments themselves.
 class KernelFunction {
  public:

@@ -39,6 +39,9 @@ class LayerAdapter final : public layers::LayerBase {
   void call(std::span<const layers::Argument> arguments, std::span<layers::Tensor> results) const;
 
  private:
+  /// The parameter or buffer of that name as it is now; undefined if there is none.
+  at::Tensor member(const std::string& name) const;
+
   ::torch::nn::Module& module_;
   layers::Signature signature_;
   const std::type_info* class_;
