@@ -3,6 +3,7 @@
 // What an inference engine brings along: memory and mathematics on one device. Written for the example, to be
 // read; the layers of the model (model.h) and `kernelize` see tensors only.
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>

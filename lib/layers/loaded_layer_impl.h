@@ -2,7 +2,9 @@
 
 // A layer or function of a kernel library that is loaded. Not part of the public interface.
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "kernels/layers/kernel_source.h"

@@ -4,6 +4,7 @@
 // put in their place: the real library of this build under declarations of the test's own.
 
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
