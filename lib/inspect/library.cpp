@@ -116,7 +116,7 @@ Status read_symbols(ByteSource& source, LibraryFacts& facts) {
   return {};
 }
 
-/// The number at the start of a mangled name's part, and what follows it.
+/// The name at the start of what is left of a mangled name: its length, then its text.
 std::optional<std::string_view> next_part(std::string_view& rest) {
   std::size_t length = 0;
   auto [end, code] = std::from_chars(rest.data(), rest.data() + rest.size(), length);
@@ -150,6 +150,26 @@ std::string to_string(FileKind kind) {
       return "other";
   }
   return {};
+}
+
+std::string short_function_name(std::string_view mangled) {
+  auto rest = mangled;
+  if (!rest.starts_with("_Z")) return std::string(mangled);
+  rest.remove_prefix(2);
+  bool nested = rest.starts_with('N');
+  if (nested) rest.remove_prefix(1);
+  std::string out;
+  while (auto part = next_part(rest)) {
+    // Unnamed namespaces have names of their own, which nobody wrote.
+    if (!part->starts_with("_GLOBAL__N_") && !part->starts_with("_INTERNAL_"))
+      out += (out.empty() ? "" : "::") + std::string(*part);
+    if (rest.starts_with('I')) {
+      out += "<…>";
+      break;
+    }
+    if (!nested) break;
+  }
+  return out.empty() ? std::string(mangled) : out;
 }
 
 bool is_unstable_torch_name(std::string_view mangled) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/base/byte_source.h"
@@ -104,5 +105,10 @@ Result<std::vector<std::byte>> unpack(ByteSource& source, const GpuImage& image)
 /// The names of the functions that an image has for the host, as the linker knows them (mangled), sorted.
 /// Errors as of `unpack`, and corrupt: no machine code or PTX.
 Result<std::vector<std::string>> function_names(ByteSource& source, const GpuImage& image);
+
+/// A mangled name as people know it, without arguments: `_Z11silu_kernelIfEvPT_i` is `silu_kernel<…>`. Names
+/// of other forms stay as they are. Nothing is demangled in full: names are hostile, and demanglers are
+/// large.
+std::string short_function_name(std::string_view mangled);
 
 }  // namespace kernels::inspect
