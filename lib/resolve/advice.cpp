@@ -330,7 +330,8 @@ std::vector<Advice> statements(const std::vector<VersionVariants>& versions, std
   for (auto& text : texts)
     out.push_back({.kind = Advice::Kind::statement,
                    .changes = {},
-                   .version = asked,
+                   .index = asked,
+                   .kernel_version = versions[asked].version,
                    .target = target,
                    .variant = {},
                    .text = std::move(text)});
@@ -391,7 +392,8 @@ std::vector<Advice> nearest_changes(const std::vector<VersionVariants>& versions
     const auto& version = versions[item.version];
     out.push_back({.kind = Advice::Kind::change,
                    .changes = changes_of(item, version, target, asked),
-                   .version = item.version,
+                   .index = item.version,
+                   .kernel_version = version.version,
                    .target = item.target,
                    .variant = item.chosen->variant.name(),
                    .text = text_of(item, version, target, asked, lack)});

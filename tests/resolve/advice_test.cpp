@@ -215,7 +215,7 @@ TEST_CASE("advice: what a change consists of can be typed again as a target", "[
   CHECK(advice[0].changes == std::vector<Advice::Change>{{.key = "version", .value = "2"},
                                                          {.key = "torch", .value = "2.12"},
                                                          {.key = "cuda", .value = "13.0"}});
-  CHECK(advice[0].version == 1);
+  CHECK(advice[0].index == 1);
   auto expected = *parse_target("torch=2.12,cuda=13.0");
   expected.name = advice[0].target.name;
   CHECK(advice[0].target == expected);
@@ -372,7 +372,7 @@ TEST_CASE("advice: every change that is advised is accepted, and none with fewer
     for (const auto& item : advice) {
       if (item.kind == Advice::Kind::statement) continue;
       ++changes;
-      const auto* chosen = chosen_by(versions[item.version], item.target);
+      const auto* chosen = chosen_by(versions[item.index], item.target);
       REQUIRE(chosen != nullptr);
       CHECK(chosen->variant.name() == item.variant);
       CHECK(uncovered_capabilities(*chosen, item.target).empty());
@@ -388,7 +388,7 @@ TEST_CASE("advice: every change that is advised is accepted, and none with fewer
     REQUIRE(best.has_value() == (advice.front().kind == Advice::Kind::change));
     if (!best) continue;
     for (const auto& item : advice)
-      CHECK(steps_between(target, item.target) + (item.version == asked ? 0 : 1) == *best);
+      CHECK(steps_between(target, item.target) + (item.index == asked ? 0 : 1) == *best);
   }
   CHECK(changes > 300);
   CHECK(hopeless > 50);

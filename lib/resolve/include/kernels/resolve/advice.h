@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,11 +26,12 @@ struct Advice {
   };
 
   Kind kind = Kind::change;
-  std::vector<Change> changes;  ///< empty for a statement
-  std::size_t version = 0;      ///< of the versions given, the one that has the variant
-  Target target;                ///< with the changes made
-  std::string variant;          ///< what is chosen then; empty for a statement
-  std::string text;             ///< for people, one line
+  std::vector<Change> changes;                  ///< empty for a statement
+  std::size_t index = 0;                        ///< of the versions given, the one that has the variant
+  std::optional<std::uint64_t> kernel_version;  ///< its number
+  Target target;                                ///< with the changes made
+  std::string variant;                          ///< what is chosen then; empty for a statement
+  std::string text;                             ///< for people, one line
 };
 
 /// The nearest changes for a target that one version of a kernel does not serve well:
