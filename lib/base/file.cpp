@@ -28,7 +28,7 @@ std::string random_suffix() {
   return to_hex(raw);
 }
 
-static Result<UniqueFd> open_regular(const fs::path& path, std::uint64_t& size) {
+Result<UniqueFd> open_regular_file(const fs::path& path, std::uint64_t& size) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) {
     if (errno == ENOENT || errno == ENOTDIR)
@@ -44,7 +44,7 @@ static Result<UniqueFd> open_regular(const fs::path& path, std::uint64_t& size) 
 
 Result<std::string> read_file(const fs::path& path, std::uint64_t limit) {
   std::uint64_t size = 0;
-  auto fd = open_regular(path, size);
+  auto fd = open_regular_file(path, size);
   if (!fd) return fail(std::move(fd).error());
   // One byte more than the file has: when it stays empty, that was the end. Files of /proc say 0.
   constexpr std::uint64_t kUnknownSize = 4096;

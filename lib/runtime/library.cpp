@@ -4,42 +4,58 @@
 #include <array>
 #include <optional>
 #include <system_error>
-#include <unordered_set>
 
 #include <dlfcn.h>
 
-#include "kernels/base/file.h"
-
-#include "elf_symbols.h"
+#include "kernels/base/byte_source.h"
+#include "kernels/base/elf.h"
 
 namespace kernels::runtime {
 namespace {
 
-constexpr std::uint64_t kMaxLibraryBytes = 4ULL << 30;
 constexpr std::string_view kPrefix = tvm_ffi::kFunctionPrefix;
+constexpr std::string_view kEnvironmentPrefix = "TVMFFI";
 
-Result<DynamicSymbols> symbols_of(const std::filesystem::path& path) {
-  auto bytes = read_file(path, kMaxLibraryBytes);
-  if (!bytes) return std::unexpected(std::move(bytes).error());
-  auto symbols = read_dynamic_symbols(ByteView(*bytes));
-  if (!symbols)
-    return std::unexpected(std::move(symbols).error().while_doing("reading `" + path.string() + "`"));
-  return symbols;
+/// What a library exports and imports, as far as kernels and their environment go.
+struct Interface {
+  std::vector<std::string> exports;
+  std::vector<std::string> imports;
+};
+
+Result<Interface> interface_of(const std::filesystem::path& path) {
+  const auto read = [&]() -> Result<Interface> {
+    auto source = open_file_source(path);
+    if (!source) return std::unexpected(std::move(source).error());
+    auto file = read_elf(**source);
+    if (!file) return std::unexpected(std::move(file).error());
+    const std::array prefixes{kPrefix, kEnvironmentPrefix};
+    auto exports = exported_symbols(**source, *file, prefixes);
+    if (!exports) return std::unexpected(std::move(exports).error());
+    auto imports = undefined_symbols(**source, *file);
+    if (!imports) return std::unexpected(std::move(imports).error());
+    Interface out{.exports = std::move(*exports), .imports = {}};
+    for (auto& symbol : *imports)
+      if (!symbol.is_weak && symbol.name.starts_with(kEnvironmentPrefix))
+        out.imports.push_back(std::move(symbol.name));
+    return out;
+  };
+  auto out = read();
+  if (!out) return std::unexpected(std::move(out).error().while_doing("reading `" + path.string() + "`"));
+  return out;
 }
 
 /// The functions of the environment that `kernel` imports and `provider` does not have.
-std::vector<std::string> missing(const DynamicSymbols& kernel, const DynamicSymbols& provider) {
-  const std::unordered_set<std::string> have(provider.defined.begin(), provider.defined.end());
+std::vector<std::string> missing(const Interface& kernel, const Interface& provider) {
   std::vector<std::string> names;
-  for (const std::string& name : kernel.undefined)
-    if (name.starts_with("TVMFFI") && !have.contains(name)) names.push_back(name);
+  for (const std::string& name : kernel.imports)
+    if (!std::ranges::binary_search(provider.exports, name)) names.push_back(name);
   std::ranges::sort(names);
   return names;
 }
 
-std::vector<std::string> exported_functions(const DynamicSymbols& symbols) {
+std::vector<std::string> exported_functions(const Interface& kernel) {
   std::vector<std::string> names;
-  for (const std::string& name : symbols.defined)
+  for (const std::string& name : kernel.exports)
     if (name.starts_with(kPrefix) && name.size() > kPrefix.size() && name[kPrefix.size()] != '_')
       names.push_back(name.substr(kPrefix.size()));
   std::ranges::sort(names);
@@ -137,9 +153,9 @@ struct KernelFunction::Environment {
 
 Result<KernelLibrary> KernelLibrary::open(const std::filesystem::path& library,
                                           const std::filesystem::path& provider) {
-  auto wanted = symbols_of(library);
+  auto wanted = interface_of(library);
   if (!wanted) return std::unexpected(std::move(wanted).error());
-  auto offered = symbols_of(provider);
+  auto offered = interface_of(provider);
   if (!offered) return std::unexpected(std::move(offered).error());
   if (const auto names = missing(*wanted, *offered); !names.empty()) {
     std::string text =

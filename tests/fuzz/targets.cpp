@@ -1,10 +1,13 @@
 #include "targets.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 
+#include "kernels/base/byte_source.h"
+#include "kernels/base/elf.h"
 #include "kernels/bench/workload.h"
 #include "kernels/hub/retry.h"
 #include "kernels/hub/url.h"
@@ -19,8 +22,6 @@
 #include "kernels/model/variant.h"
 #include "kernels/model/version.h"
 #include "kernels/resolve/variants.h"
-
-#include "elf_symbols.h"
 
 namespace kernels::fuzz {
 
@@ -176,8 +177,19 @@ void workloads(std::string_view bytes) {
         bench::bytes_moved(function, work.sizes, type);
 }
 
-void dynamic_symbols(std::string_view bytes) {
-  runtime::read_dynamic_symbols(ByteView(bytes));
+void elf(std::string_view bytes) {
+  MemorySource source{ByteView(bytes)};
+  auto file = read_elf(source);
+  if (!file) return require(!file.error().text().empty(), "an error says something");
+  constexpr std::array<std::string_view, 2> prefixes{"__tvm_ffi_", "PyInit_"};
+  auto exports = exported_symbols(source, *file, prefixes);
+  auto all = exported_symbols(source, *file, {});
+  if (exports && all)
+    require(std::ranges::includes(*all, *exports), "what has a prefix is among all that is exported");
+  (void)undefined_symbols(source, *file);
+  (void)has_unique_symbols(source, *file);
+  for (const auto& section : file->sections)
+    require(section.bytes.offset + section.bytes.length <= source.size(), "a section lies in the file");
 }
 
 void layer_source(std::string_view bytes) {
@@ -227,7 +239,7 @@ constexpr Target kTargets[] = {
     {.name = "headers", .run = headers},
     {.name = "native_layers", .run = native_layers},
     {.name = "workloads", .run = workloads},
-    {.name = "dynamic_symbols", .run = dynamic_symbols},
+    {.name = "elf", .run = elf},
     {.name = "repo_names", .run = repo_names},
     {.name = "layer_source", .run = layer_source},
 };

@@ -1,11 +1,12 @@
+#include "kernels/base/elf.h"
+
 #include <algorithm>
 #include <charconv>
 #include <map>
 #include <set>
 
-#include "kernels/base/file.h"
+#include "kernels/base/byte_source.h"
 
-#include "elf_symbols.h"
 #include "support/catch.h"
 #include "support/hub_tree.h"
 
@@ -15,12 +16,22 @@ using namespace kernels;
 
 namespace {
 
-runtime::DynamicSymbols symbols_of(const std::filesystem::path& path) {
-  auto bytes = read_file(path, 1ULL << 30);
-  REQUIRE(bytes);
-  auto symbols = runtime::read_dynamic_symbols(ByteView(*bytes));
-  if (!symbols) FAIL(path << ": " << describe(symbols.error()));
-  return *symbols;
+struct Library {
+  ElfFile file;
+  std::vector<std::string> defined;
+  std::vector<ElfUndefined> undefined;
+};
+
+Library read_library(const std::filesystem::path& path) {
+  auto source = open_file_source(path);
+  REQUIRE(source);
+  auto file = read_elf(**source);
+  if (!file) FAIL(path << ": " << describe(file.error()));
+  auto defined = exported_symbols(**source, *file, {});
+  REQUIRE(defined);
+  auto undefined = undefined_symbols(**source, *file);
+  REQUIRE(undefined);
+  return {.file = *file, .defined = *defined, .undefined = *undefined};
 }
 
 std::vector<int> numbers(std::string_view text) {
@@ -36,10 +47,10 @@ std::vector<int> numbers(std::string_view text) {
 }
 
 /// The newest version of each family that a system of manylinux_2_28 has.
-void check_versions(const std::filesystem::path& path, const runtime::DynamicSymbols& symbols) {
+void check_versions(const std::filesystem::path& path, const ElfFile& file) {
   const std::map<std::string, std::vector<int>> newest = {
       {"GLIBC", {2, 28}}, {"GLIBCXX", {3, 4, 24}}, {"CXXABI", {1, 3, 11}}, {"GCC", {7, 0, 0}}};
-  for (const auto& [library, version] : symbols.versions) {
+  for (const auto& [library, version, is_weak] : file.versions_needed) {
     const auto split = version.find('_');
     const auto family = newest.find(version.substr(0, split));
     INFO(path << " needs " << version << " of " << library);
@@ -56,16 +67,17 @@ TEST_CASE("kernels: every library loads on manylinux_2_28 and needs nothing unus
       "librt.so.1",           "libpthread.so.0", "libstdc++.so.6", "ld-linux-x86-64.so.2",
       "ld-linux-aarch64.so.1"};
   for (const auto& variant : test::built_variants()) {
-    const auto symbols = symbols_of(variant.library);
+    const auto library = read_library(variant.library);
     INFO(variant.library);
-    check_versions(variant.library, symbols);
-    CHECK_FALSE(symbols.has_run_path);
-    CHECK(std::ranges::count(symbols.needed, "libtvm_ffi.so") == 1);
-    for (const std::string& library : symbols.needed) {
-      INFO("needs " << library);
-      CHECK(allowed.contains(library));
+    check_versions(variant.library, library.file);
+    CHECK_FALSE(library.file.run_path);
+    CHECK_FALSE(library.file.old_r_path);
+    CHECK(std::ranges::count(library.file.needed, "libtvm_ffi.so") == 1);
+    for (const std::string& needed : library.file.needed) {
+      INFO("needs " << needed);
+      CHECK(allowed.contains(needed));
     }
-    for (const std::string& name : symbols.defined) {
+    for (const std::string& name : library.defined) {
       INFO("exports " << name);
       CHECK(name.starts_with("__tvm_ffi_"));
     }
@@ -76,17 +88,17 @@ TEST_CASE("kernels: libraries import only what every 0.1.x runtime has", "[kerne
   const std::set<std::string> oldest = {"TVMFFIEnvGetStream", "TVMFFIErrorSetRaisedFromCStr",
                                         "TVMFFIStringFromByteArray"};
   for (const auto& variant : test::built_variants())
-    for (const std::string& name : symbols_of(variant.library).undefined)
-      if (name.starts_with("TVMFFI")) {
-        INFO(variant.library << " imports " << name);
-        CHECK(oldest.contains(name));
+    for (const auto& symbol : read_library(variant.library).undefined)
+      if (symbol.name.starts_with("TVMFFI")) {
+        INFO(variant.library << " imports " << symbol.name);
+        CHECK(oldest.contains(symbol.name));
       }
 }
 
 TEST_CASE("provider: it exports the environment's functions and nothing else", "[kernels]") {
-  const auto symbols = symbols_of(test::provider_path());
-  check_versions(test::provider_path(), symbols);
-  for (const std::string& name : symbols.defined) {
+  const auto library = read_library(test::provider_path());
+  check_versions(test::provider_path(), library.file);
+  for (const std::string& name : library.defined) {
     INFO(name);
     CHECK(name.starts_with("TVMFFI"));
   }
@@ -98,6 +110,6 @@ TEST_CASE("provider: it exports the environment's functions and nothing else", "
         "TVMFFIDataTypeFromString", "TVMFFIEnvTensorAlloc", "TVMFFIEnvSetDLPackManagedTensorAllocator",
         "TVMFFIHandleInitOnce", "TVMFFIObjectCreateOpaque"}) {
     INFO(name);
-    CHECK(std::ranges::count(symbols.defined, name) == 1);
+    CHECK(std::ranges::count(library.defined, name) == 1);
   }
 }

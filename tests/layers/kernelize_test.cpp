@@ -264,7 +264,7 @@ TEST_CASE("kernelize: a library that lacks the function, takes other arguments o
       {"function", "\"silu_and_mul\"", "\"silu_and_add\"", "has no function `silu_and_add`"},
       {"arity", "arguments = [\"out\", \"x\"]", "arguments = [\"out\", \"x\", \"x\"]",
        "takes 2 arguments, but `layers.toml` gives it 3"},
-      {"library", "", "", "no 64-bit ELF library"},
+      {"library", "", "", "damaged ELF file"},
   };
   for (const auto& row : rows) {
     DYNAMIC_SECTION(row.name) {

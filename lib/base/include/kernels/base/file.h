@@ -36,6 +36,10 @@ class UniqueFd {
 /// Whether written data must survive a power loss before the call returns.
 enum class Durable { no, yes };
 
+/// Opens a regular file for reading and says its size in bytes. FIFOs, devices and folders are refused
+/// without blocking; links are followed. Errors  not_found; io.
+Result<UniqueFd> open_regular_file(const std::filesystem::path& path, std::uint64_t& size);
+
 /// The whole content of a regular file. FIFOs, devices and folders are refused without blocking.
 /// Errors  not_found; io; corrupt when it is longer than `limit` bytes.
 Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t limit = 64ULL << 20);
