@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "kernels/machine/sysroot.h"
 
@@ -12,9 +12,7 @@ namespace kernels::machine {
 /// The processor that an ELF file is for: `x86_64`, `aarch64`, … Nothing for other files.
 std::optional<std::string> processor_of(const Sysroot& sysroot, const std::filesystem::path& file);
 
-/// The newest version of a family that a shared library defines: `2.36` of `GLIBC_`. Nothing if it is not
-/// such a library.
-std::optional<std::string> newest_defined(const Sysroot& sysroot, const std::filesystem::path& file,
-                                          std::string_view prefix);
+/// The names of the versions that a shared library defines: `GLIBC_2.36`, … None if it is not such a library.
+std::vector<std::string> defined_versions(const Sysroot& sysroot, const std::filesystem::path& file);
 
 }  // namespace kernels::machine

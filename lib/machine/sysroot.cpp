@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <deque>
+#include <span>
 
 #include <fcntl.h>
 #include <sys/stat.h>
+
+#include "kernels/base/file.h"
 
 namespace kernels::machine {
 
@@ -60,7 +63,7 @@ std::optional<fs::path> Sysroot::real(const fs::path& path) const {
   return at;
 }
 
-std::optional<fs::path> Sysroot::place(const fs::path& path) const {
+std::optional<fs::path> Sysroot::on_disk(const fs::path& path) const {
   if (is_here()) return path;
   auto inside = real(path);
   if (!inside) return std::nullopt;
@@ -68,35 +71,29 @@ std::optional<fs::path> Sysroot::place(const fs::path& path) const {
 }
 
 bool Sysroot::is_file(const fs::path& path) const {
-  auto place = this->place(path);
+  auto place = on_disk(path);
   std::error_code code;
   return place && fs::is_regular_file(*place, code);
 }
 
 bool Sysroot::is_folder(const fs::path& path) const {
-  auto place = this->place(path);
+  auto place = on_disk(path);
   std::error_code code;
   return place && fs::is_directory(*place, code);
 }
 
-std::optional<UniqueFd> Sysroot::open(const fs::path& path) const {
-  auto place = this->place(path);
+std::optional<std::string> Sysroot::read(const fs::path& path, std::size_t limit) const {
+  auto place = on_disk(path);
   if (!place) return std::nullopt;
   UniqueFd fd(::open(place->c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   struct stat info{};
   if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
-  return fd;
-}
-
-std::optional<std::string> Sysroot::read(const fs::path& path, std::size_t limit) const {
-  auto fd = open(path);
-  if (!fd) return std::nullopt;
   std::string text;
   while (text.size() < limit) {
     std::size_t had = text.size();
     text.resize(std::min(limit, had + (16 << 10)));
     auto bytes = std::as_writable_bytes(std::span(text.data() + had, text.size() - had));
-    auto got = read_at(fd->get(), bytes, had, path.string());
+    auto got = read_at(fd.get(), bytes, had, path.string());
     if (!got) return std::nullopt;
     bool at_end = *got < bytes.size();
     text.resize(had + *got);
@@ -107,7 +104,7 @@ std::optional<std::string> Sysroot::read(const fs::path& path, std::size_t limit
 
 std::vector<std::string> Sysroot::list(const fs::path& folder) const {
   std::vector<std::string> names;
-  auto place = this->place(folder);
+  auto place = on_disk(folder);
   if (!place) return names;
   std::error_code code;
   for (fs::directory_iterator it(*place, code), end; !code && it != end && names.size() < kMaxNames;

@@ -116,7 +116,7 @@ void find_libc(Findings& findings) {
     version = ::gnu_get_libc_version();
     findings.fact(Topic::system, "glibc", version, "gnu_get_libc_version", Certainty::asked);
   } else if (auto file = find_library(findings.sysroot, "libc.so.6")) {
-    version = newest_defined(findings.sysroot, *file, "GLIBC_").value_or("");
+    version = newest_version(defined_versions(findings.sysroot, *file), "GLIBC_").value_or("");
     if (!version.empty()) findings.fact(Topic::system, "glibc", version, file->string(), Certainty::read);
   }
   if (auto parsed = MajorMinor::parse(version)) {
@@ -158,8 +158,9 @@ void find_cxx_runtime(Findings& findings) {
     file = own;
   if (!file) file = find_library(findings.sysroot, "libstdc++.so.6");
   if (!file) return;
-  target.glibcxx = newest_defined(findings.sysroot, *file, "GLIBCXX_");
-  target.cxxabi = newest_defined(findings.sysroot, *file, "CXXABI_");
+  auto versions = defined_versions(findings.sysroot, *file);
+  target.glibcxx = newest_version(versions, "GLIBCXX_");
+  target.cxxabi = newest_version(versions, "CXXABI_");
   if (target.glibcxx)
     findings.fact(Topic::system, "glibcxx", *target.glibcxx, file->string(), Certainty::read);
   if (target.cxxabi) findings.fact(Topic::system, "cxxabi", *target.cxxabi, file->string(), Certainty::read);

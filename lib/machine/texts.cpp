@@ -21,10 +21,6 @@ std::string_view trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
 }
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 /// Calls `use` with each line.
 template <class Use>
 void each_line(std::string_view text, const Use& use) {

@@ -40,8 +40,8 @@ enum class GpuVendor { nvidia, amd };
 struct Gpu {
   GpuVendor vendor = GpuVendor::nvidia;
   std::size_t index = 0;  ///< as the driver counts; without a driver in the order of PCI
-  std::string name = {};       ///< `NVIDIA H100 80GB HBM3`; empty: unknown
-  std::string arch = {};       ///< AMD: `gfx942`
+  std::string name = {};  ///< `NVIDIA H100 80GB HBM3`; empty: unknown
+  std::string arch = {};  ///< AMD: `gfx942`
   std::optional<MajorMinor> capability = {};
   std::optional<std::uint64_t> memory_bytes = {};
   std::string uuid = {};         ///< `GPU-…`, `MIG-…`; empty: unknown

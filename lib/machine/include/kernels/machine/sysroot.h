@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "kernels/base/error.h"
-#include "kernels/base/file.h"
 
 namespace kernels::machine {
 
@@ -40,15 +39,14 @@ class Sysroot {
 
   /// The first `limit` bytes of a regular file; nothing if there is none that can be read.
   std::optional<std::string> read(const std::filesystem::path& path, std::size_t limit = 64 << 10) const;
-  /// The open file, for callers that read parts of it. Nothing unless it is a regular file.
-  std::optional<UniqueFd> open(const std::filesystem::path& path) const;
   /// The names in a folder, sorted; the first 16,384 that the file system lists.
   std::vector<std::string> list(const std::filesystem::path& folder) const;
 
- private:
-  /// Where a path of the machine is on this one, its links resolved.
-  std::optional<std::filesystem::path> place(const std::filesystem::path& path) const;
+  /// Where a path of the machine is on this one, its links resolved: for readers that open it themselves.
+  /// Nothing if it does not exist on another machine.
+  std::optional<std::filesystem::path> on_disk(const std::filesystem::path& path) const;
 
+ private:
   std::filesystem::path root_ = "/";
 };
 
