@@ -56,10 +56,17 @@ App::~App() = default;
 Result<hub::Settings> App::settings() const {
   auto settings = hub::read_settings(hub::process_environment());
   if (!settings) return settings;
-  if (options_.offline) settings->offline = true;
-  if (options_.cache) settings->cache = *options_.cache;
+  if (options_.offline) {
+    settings->offline = true;
+    settings->offline_source = "--offline";
+  }
+  if (options_.cache) {
+    settings->cache = *options_.cache;
+    settings->cache_source = "--cache";
+  }
   if (options_.endpoint) {
     settings->endpoint = *options_.endpoint;
+    settings->endpoint_source = "--endpoint";
     while (settings->endpoint.ends_with('/'))
       settings->endpoint.pop_back();
     if (auto origin = hub::origin_of(settings->endpoint); !origin)

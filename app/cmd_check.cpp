@@ -94,8 +94,10 @@ Command add_check(CLI::App& root) {
       ->capture_default_str();
   command
       ->add_option("--target", options->targets.names,
-                   "Check for this machine: a name in the project file, or key=value,…")
-      ->type_name("NAME");
+                   "Check for this machine: a name in the project file, or key=value,…; may be given several "
+                   "times")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
   command->add_flag("--all-targets", options->targets.all, "Check for all targets of the project file");
   command
       ->add_option("--mode", options->modes,

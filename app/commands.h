@@ -23,6 +23,7 @@ Command add_serve(CLI::App& root);
 Command add_lock(CLI::App& root);
 Command add_download(CLI::App& root);
 Command add_check(CLI::App& root);
+Command add_doctor(CLI::App& root);
 Command add_versions(CLI::App& root);
 Command add_variants(CLI::App& root);
 Command add_info(CLI::App& root);

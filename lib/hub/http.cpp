@@ -376,6 +376,37 @@ class CurlClient final : public HttpClient {
         "the cache, `HF_HUB_OFFLINE=1` needs no network");
   }
 
+  /// A proxy that refuses to connect further looks like a broken answer, but for the status that it gave.
+  static bool refused_by_proxy(const Transfer& transfer) {
+    long status = 0;
+    curl().easy_getinfo(transfer.easy.get(), CURLINFO_HTTP_CONNECTCODE, &status);
+    return status >= 300;
+  }
+
+  static TransferFailure failed_step(const Transfer& transfer, CURLcode code) {
+    switch (code) {
+      case CURLE_OK:
+        return transfer.failure ? TransferFailure::other : TransferFailure::none;
+      case CURLE_COULDNT_RESOLVE_HOST:
+        return TransferFailure::name;
+      case CURLE_COULDNT_RESOLVE_PROXY:
+      case CURLE_PROXY:
+        return TransferFailure::proxy;
+      case CURLE_COULDNT_CONNECT:
+        return TransferFailure::connect;
+      case CURLE_SSL_CONNECT_ERROR:
+      case CURLE_PEER_FAILED_VERIFICATION:
+      case CURLE_SSL_CACERT_BADFILE:
+      case CURLE_SSL_CERTPROBLEM:
+      case CURLE_SSL_ISSUER_ERROR:
+        return TransferFailure::tls;
+      case CURLE_OPERATION_TIMEDOUT:
+        return TransferFailure::timeout;
+      default:
+        return refused_by_proxy(transfer) ? TransferFailure::proxy : TransferFailure::other;
+    }
+  }
+
   void finish(std::unique_ptr<Transfer> transfer, CURLcode code) {
     if (code == CURLE_OK && transfer->head.status == 0) complete_head(*transfer);
     if (code == CURLE_OK && has_sink(*transfer))  // an empty body still has a head to judge
@@ -385,6 +416,9 @@ class CurlClient final : public HttpClient {
       }
     bool moved = code == CURLE_OK && is_redirect(transfer->head.status);
     if (moved && follow(transfer)) return;
+    if (transfer->request.trace)
+      transfer->request.trace(
+          {.url = transfer->url, .hops = transfer->hops, .failure = failed_step(*transfer, code)});
     idle_.push_back(std::move(transfer->easy));
     auto done = std::move(transfer->done);
     if (code != CURLE_OK || transfer->failure) {

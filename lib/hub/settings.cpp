@@ -95,8 +95,14 @@ void find_token(const Reader& reader, const fs::path& home, Settings& settings) 
 }
 
 Status find_endpoint(const Reader& reader, Settings& settings) {
-  if (reader.flag("HUGGINGFACE_CO_STAGING")) settings.endpoint = "https://hub-ci.huggingface.co";
-  if (auto raw = reader.text("HF_ENDPOINT")) settings.endpoint = *raw;
+  if (reader.flag("HUGGINGFACE_CO_STAGING")) {
+    settings.endpoint = "https://hub-ci.huggingface.co";
+    settings.endpoint_source = "HUGGINGFACE_CO_STAGING";
+  }
+  if (auto raw = reader.text("HF_ENDPOINT")) {
+    settings.endpoint = *raw;
+    settings.endpoint_source = "HF_ENDPOINT";
+  }
   while (settings.endpoint.ends_with('/'))
     settings.endpoint.pop_back();
   if (auto origin = origin_of(settings.endpoint); !origin)
@@ -116,10 +122,18 @@ Result<fs::path> hf_home(const Reader& reader) {
 Status find_cache(const Reader& reader, Settings& settings) {
   auto home = hf_home(reader);
   for (const char* name : {"KERNELS_CACHE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}) {
-    if (auto raw = reader.text(name); raw && settings.cache.empty()) settings.cache = reader.path(*raw);
+    auto raw = reader.text(name);
+    if (!raw || !settings.cache.empty()) continue;
+    settings.cache = reader.path(*raw);
+    settings.cache_source = name;
   }
   if (!home && settings.cache.empty()) return fail(std::move(home).error());
-  if (settings.cache.empty()) settings.cache = *home / "hub";
+  if (settings.cache.empty()) {
+    settings.cache = *home / "hub";
+    settings.cache_source = reader.text("HF_HOME")          ? "HF_HOME"
+                            : reader.text("XDG_CACHE_HOME") ? "XDG_CACHE_HOME"
+                                                            : "HOME";
+  }
   find_token(reader, home.value_or(fs::path()), settings);
   return {};
 }
@@ -131,10 +145,14 @@ Result<Settings> read_settings(const Environment& environment) {
   Settings settings;
   if (auto status = find_endpoint(reader, settings); !status) return fail(std::move(status).error());
   if (auto status = find_cache(reader, settings); !status) return fail(std::move(status).error());
-  settings.offline =
-      is_true(reader.text("HF_HUB_OFFLINE").value_or(reader.text("TRANSFORMERS_OFFLINE").value_or("")));
-  for (const char* name : {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
-    if (settings.ca_file.empty()) settings.ca_file = reader.text(name).value_or("");
+  const char* switch_name = reader.text("HF_HUB_OFFLINE") ? "HF_HUB_OFFLINE" : "TRANSFORMERS_OFFLINE";
+  settings.offline = reader.flag(switch_name);
+  if (settings.offline) settings.offline_source = switch_name;
+  for (const char* name : {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}) {
+    if (!settings.ca_file.empty()) break;
+    settings.ca_file = reader.text(name).value_or("");
+    if (!settings.ca_file.empty()) settings.ca_source = name;
+  }
   settings.use_symlinks = !reader.flag("HF_HUB_DISABLE_SYMLINKS");
   settings.telemetry = !reader.flag("HF_HUB_DISABLE_TELEMETRY") && !reader.flag("DISABLE_TELEMETRY") &&
                        !reader.flag("DO_NOT_TRACK");

@@ -8,9 +8,9 @@
 namespace kernels {
 
 const std::vector<std::string>& target_keys() {
-  static const std::vector<std::string> keys = {"os",     "cpu",       "cuda",    "rocm",      "xpu",
-                                                "cann",   "backend",   "torch",   "glibc",     "macos",
-                                                "driver", "cxx11-abi", "tvm-ffi", "capability"};
+  static const std::vector<std::string> keys = {
+      "os",      "cpu",    "cuda",  "rocm",   "xpu",       "cann",    "backend", "torch",     "glibc",
+      "glibcxx", "cxxabi", "macos", "driver", "cxx11-abi", "tvm-ffi", "python",  "capability"};
   return keys;
 }
 
@@ -24,17 +24,43 @@ static Status set_backend(Target& target, Backend backend) {
   return {};
 }
 
-static Result<bool> parse_bool(std::string_view text) {
-  if (text == "true") return true;
-  if (text == "false") return false;
-  return fail(Errc::invalid_argument, "expected `true` or `false`, got `" + std::string(text) + "`");
-}
-
 static Status set_version(std::optional<MajorMinor>& slot, std::string_view value) {
   auto version = MajorMinor::parse(value);
   if (!version) return fail(std::move(version).error());
   slot = *version;
   return {};
+}
+
+/// A version of several parts that is compared part by part elsewhere: digits and single dots.
+static Status set_dotted(std::optional<std::string>& slot, std::string_view value) {
+  bool digit_before = false;
+  bool good = !value.empty();
+  for (char c : value) {
+    bool digit = c >= '0' && c <= '9';
+    good &= digit || (c == '.' && digit_before);
+    digit_before = digit;
+  }
+  if (!good || !digit_before)
+    return fail(Errc::invalid_argument, "`" + std::string(value) + "` is not a version");
+  slot = value;
+  return {};
+}
+
+/// The first Python whose stable ABI has a build without the GIL.
+static constexpr MajorMinor kFreeThreadedAbi{.major = 3, .minor = 15};
+
+static Status set_python(Target& target, std::string_view value) {
+  bool free_threaded = value.ends_with('t');
+  if (free_threaded) value.remove_suffix(1);
+  if (auto set = set_version(target.python, value); !set) return set;
+  target.free_threaded_python = free_threaded && *target.python < kFreeThreadedAbi;
+  return {};
+}
+
+static Result<bool> parse_bool(std::string_view text) {
+  if (text == "true") return true;
+  if (text == "false") return false;
+  return fail(Errc::invalid_argument, "expected `true` or `false`, got `" + std::string(text) + "`");
 }
 
 static Status set_named_backend(Target& target, std::string_view value) {
@@ -75,6 +101,9 @@ Status set_target_key(Target& target, std::string_view key, std::string_view val
   if (key == "tvm-ffi") return set_version(target.tvm_ffi, value);
   if (key == "macos") return set_version(target.macos, value);
   if (key == "glibc") return set_version(target.glibc, value);
+  if (key == "glibcxx") return set_dotted(target.glibcxx, value);
+  if (key == "cxxabi") return set_dotted(target.cxxabi, value);
+  if (key == "python") return set_python(target, value);
   if (key == "backend") return set_named_backend(target, value);
   if (key == "capability") {
     std::optional<MajorMinor> capability;
@@ -128,6 +157,28 @@ std::string Target::display() const {
     out += ", capability " + capability.str();
   if (driver) out += ", driver " + *driver;
   if (glibc) out += ", glibc " + glibc->str();
+  return out;
+}
+
+static std::string backend_description(const Backend& backend) {
+  if (backend.version) return "," + backend.name() + "=" + backend.version->str();
+  return backend.kind == BackendKind::cpu ? "" : ",backend=" + backend.name();
+}
+
+std::string Target::description() const {
+  std::string out = "os=" + os + ",cpu=" + cpu + backend_description(backend);
+  auto add = [&](const char* key, const std::string& value) { out += std::string(",") + key + "=" + value; };
+  if (torch) add("torch", torch->str());
+  if (glibc) add("glibc", glibc->str());
+  if (glibcxx) add("glibcxx", *glibcxx);
+  if (cxxabi) add("cxxabi", *cxxabi);
+  if (macos) add("macos", macos->str());
+  if (driver) add("driver", *driver);
+  if (cxx11_abi) add("cxx11-abi", *cxx11_abi ? "true" : "false");
+  if (tvm_ffi) add("tvm-ffi", tvm_ffi->str());
+  if (python) add("python", python->str() + (free_threaded_python ? "t" : ""));
+  for (const auto& capability : capabilities)
+    add("capability", capability.str());
   return out;
 }
 

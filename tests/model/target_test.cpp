@@ -79,3 +79,34 @@ TEST_CASE("target: what is wrong is named, with a way on", "[model]") {
   CHECK_THAT(describe(target.error()), test::contains(row.in_error));
   CHECK_THAT(target.error().hint(), test::contains(row.hint));
 }
+
+TEST_CASE("target: a description is read back as the same machine", "[model]") {
+  auto text = GENERATE(
+      as<std::string>{}, "os=linux,cpu=x86_64",
+      "os=linux,cpu=x86_64,cuda=13.0,torch=2.11,glibc=2.39,glibcxx=3.4.33,cxxabi=1.3.15,driver=580.65.06,"
+      "cxx11-abi=true,tvm-ffi=0.1,python=3.12,capability=9.0,capability=10.0",
+      "os=linux,cpu=x86_64,rocm=7.1,torch=2.10,cxx11-abi=false,python=3.14t,capability=9.4",
+      "os=darwin,cpu=aarch64,backend=metal,torch=2.11,macos=26.1",
+      "os=windows,cpu=x86_64,xpu=2025.3,torch=2.10");
+  CAPTURE(text);
+  auto target = parse_target(text);
+  REQUIRE(target);
+  CHECK(target->description() == text);
+}
+
+TEST_CASE("target: versions of the C++ runtime and of Python", "[model]") {
+  auto target = parse_target("glibcxx=3.4.30,cxxabi=1.3.13,python=3.13t");
+  REQUIRE(target);
+  CHECK(target->glibcxx == "3.4.30");
+  CHECK(target->cxxabi == "1.3.13");
+  CHECK(target->python == MajorMinor{3, 13});
+  CHECK(target->free_threaded_python);
+  CHECK_FALSE(parse_target("python=3.13")->free_threaded_python);
+  // From 3.15 on there is a stable ABI for Pythons without the GIL too.
+  CHECK_FALSE(parse_target("python=3.15t")->free_threaded_python);
+  for (const char* bad : {"glibcxx=", "glibcxx=3..4", "glibcxx=.3", "cxxabi=1.3.", "cxxabi=1.3x", "python=t",
+                          "python=3.13tt", "python=new"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(parse_target(bad));
+  }
+}

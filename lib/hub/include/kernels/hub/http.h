@@ -49,12 +49,31 @@ struct BodySink {
   std::function<Status(std::span<const std::byte>)> data;
 };
 
+/// At which step a transfer failed.
+enum class TransferFailure {
+  none,     ///< there was an answer, whatever its status
+  name,     ///< no address for the host's name
+  proxy,    ///< the proxy has no address, or refuses
+  connect,  ///< the host, or the proxy, does not take the connection
+  tls,      ///< no secure connection: a certificate that is not trusted, a broken handshake
+  timeout,  ///< no answer, or no progress, in time
+  other,    ///< a broken or malformed answer, an address that must not be followed
+};
+
+/// How far a transfer came.
+struct TransferTrace {
+  std::string url;  ///< of the last hop, also where that is the one that failed
+  int hops = 0;
+  TransferFailure failure = TransferFailure::none;
+};
+
 struct HttpRequest {
   std::string url;
   std::optional<ByteRange> range = std::nullopt;
   std::optional<BodySink> sink = std::nullopt;  ///< none: the body is collected
   std::uint64_t max_body = 32ULL << 20;         ///< a collected body that is longer is refused as it arrives
   bool is_bulk = false;  ///< the answer is long and near: fewer, larger reads are worth their memory
+  std::function<void(const TransferTrace&)> trace = {};  ///< called once, just before the result
 };
 
 /// What a transfer ended with: any answer of the server (also 404 or 503) is a response; an Error is the way

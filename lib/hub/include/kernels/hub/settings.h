@@ -18,11 +18,15 @@ Environment process_environment();
 /// What the environment says about the Hub, by the rules that the Python packages follow.
 struct Settings {
   std::string endpoint = "https://huggingface.co";  ///< `HF_ENDPOINT`, without trailing slash
+  std::string endpoint_source = "default";          ///< the variable, or `default`
   Secret token;                                     ///< empty: anonymous
   std::string token_source;                         ///< `HF_TOKEN`, or the file; empty: anonymous
   bool offline = false;                             ///< `HF_HUB_OFFLINE`, else `TRANSFORMERS_OFFLINE`
+  std::string offline_source;                       ///< the variable; empty: not offline
   std::filesystem::path cache;                      ///< `KERNELS_CACHE`, else the shared Hub cache
+  std::string cache_source;                         ///< the variable that names it or a folder above it
   std::string ca_file;                       ///< `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`
+  std::string ca_source;                     ///< which of these; empty: the system's certificates
   bool use_symlinks = true;                  ///< `HF_HUB_DISABLE_SYMLINKS`
   bool telemetry = true;                     ///< extra items in the User-Agent
   std::chrono::seconds connect_timeout{10};  ///< `HF_HUB_ETAG_TIMEOUT`
