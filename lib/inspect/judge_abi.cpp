@@ -208,15 +208,15 @@ class Judge {
 };
 
 void judge_family(std::vector<Finding>& out, const LibraryFacts& facts, std::string_view family,
-                  const std::optional<MajorMinor>& has) {
+                  const std::optional<std::string>& has) {
   if (!has) return;
   for (const auto& need : facts.versions) {
     if (need.family != family || !is_number(need.version)) continue;
-    if (compare_drivers(need.version, has->str()) <= 0) continue;
+    if (compare_drivers(need.version, *has) <= 0) continue;
     out.push_back({.weight = Weight::violation,
                    .rule = "glibc",
                    .text = "needs " + need.family + " " + need.version + by_symbol(need) +
-                           ", but the target has " + has->str(),
+                           ", but the target has " + *has,
                    .hint = "use a newer system, or a build of the kernel for an older one"});
   }
 }
@@ -256,7 +256,9 @@ std::vector<Finding> judge_on_target(const LibraryFacts& facts, const std::optio
                    .text = "is machine code for " + (cpu.empty() ? "another CPU" : cpu) +
                            ", but the target has " + target.cpu,
                    .hint = {}});
-  judge_family(out, facts, "GLIBC", target.glibc);
+  judge_family(out, facts, "GLIBC", target.glibc ? std::optional(target.glibc->str()) : std::nullopt);
+  judge_family(out, facts, "GLIBCXX", target.glibcxx);
+  judge_family(out, facts, "CXXABI", target.cxxabi);
   if (!variant || variant->framework != Framework::torch_stable || !target.torch) return out;
   std::vector<std::string> gone;
   for (const auto& name : facts.torch_symbols)

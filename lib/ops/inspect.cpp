@@ -44,30 +44,6 @@ void note_left_out(const std::vector<std::string>& all, const std::vector<std::s
     if (std::ranges::find(chosen, name) == chosen.end()) report.left_out.push_back(name);
 }
 
-bool is_cached(const cache::Layout& layout, const RepoId& repo, const Listing& listing,
-               const std::string& variant) {
-  auto prefix = "build/" + variant + "/";
-  return std::ranges::all_of(listing.files, [&](const FileEntry& file) {
-    return !file.path.str().starts_with(prefix) || file.path.is_bytecode() ||
-           cache::has_snapshot_entry(layout, repo, listing.commit, file);
-  });
-}
-
-/// A folder whose files are those of one variant: it has the metadata or a library, and no `build/`.
-bool is_variant_folder(const fs::path& folder) {
-  std::error_code code;
-  if (fs::exists(folder / "metadata.json", code) || fs::exists(folder / "__init__.py", code)) return true;
-  for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code))
-    if (it->path().extension() == ".so") return true;
-  return false;
-}
-
-std::string folder_name(const fs::path& folder) {
-  std::error_code code;
-  auto absolute = fs::weakly_canonical(folder, code);
-  return (code ? folder : absolute).filename().string();
-}
-
 Status inspect_folder(const fs::path& folder, const std::string& name, const InspectChoice& choice,
                       InspectReport& report) {
   auto content = folder_content(folder);
@@ -101,7 +77,7 @@ Result<InspectReport> inspect_repository(const QueryInputs& inputs, const RepoId
   HubSession session(inputs.settings, inputs.user_agent, stop);
   for (const auto& name : *chosen) {
     if (stop.stop_requested()) return fail(Errc::interrupted, "stopped");
-    if (inputs.settings.offline || is_cached(layout, repo, listing, name)) {
+    if (inputs.settings.offline || is_cached(layout, repo, listing.commit, listing.files, name)) {
       auto folder = layout.snapshot(repo, listing.commit) / "build" / name;
       if (auto done = inspect_folder(folder, name, choice, report); !done)
         return std::unexpected(std::move(done).error());
@@ -129,9 +105,8 @@ Result<InspectReport> inspect_path(const fs::path& path, const InspectChoice& ch
     report.variants.push_back(inspect_variant(**content, {}, {}, with(choice)));
     return report;
   }
-  bool has_build = fs::is_directory(path / "build", code);
-  if (!has_build && is_variant_folder(path)) {
-    auto done = inspect_folder(path, folder_name(path), choice, report);
+  if (auto name = variant_folder_name(path); !name.empty()) {
+    auto done = inspect_folder(path, name, choice, report);
     if (!done) return std::unexpected(std::move(done).error());
     return report;
   }

@@ -18,6 +18,10 @@ enum class WithFunctions { no, yes };
 InspectedVariant inspect_variant(VariantContent& content, const std::string& folder_name,
                                  const std::string& module, WithFunctions functions);
 
+/// What a person reads of them, and what is worth unpacking for that.
+inline constexpr std::size_t kMostFunctions = 8;
+inline constexpr std::uint64_t kMostImageBytes = 1 << 20;
+
 /// Short names of the functions in some containers of a library, each once, at most `limit`. Images that are
 /// longer than `max_bytes` are passed over.
 std::vector<std::string> functions_in(VariantContent& content, const InspectedLibrary& library,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/cache/snapshot.h"
 #include "kernels/hub/url.h"
 #include "kernels/ops/resolver.h"
 
@@ -158,6 +159,26 @@ HubSession::HubSession(const hub::Settings& settings, const std::string& user_ag
 std::unique_ptr<VariantContent> hub_content(HubSession& session, const RepoId& repo, const Commit& commit,
                                             const std::vector<FileEntry>& files, const std::string& variant) {
   return std::make_unique<HubContent>(session, repo, commit, files, variant);
+}
+
+bool is_cached(const cache::Layout& layout, const RepoId& repo, const Commit& commit,
+               const std::vector<FileEntry>& files, const std::string& variant) {
+  auto prefix = "build/" + variant + "/";
+  return std::ranges::all_of(files, [&](const FileEntry& file) {
+    return !file.path.str().starts_with(prefix) || file.path.is_bytecode() ||
+           cache::has_snapshot_entry(layout, repo, commit, file);
+  });
+}
+
+std::string variant_folder_name(const fs::path& folder) {
+  std::error_code code;
+  if (fs::is_directory(folder / "build", code)) return {};
+  bool is_one = fs::exists(folder / "metadata.json", code) || fs::exists(folder / "__init__.py", code);
+  for (fs::directory_iterator it(folder, code), end; !is_one && !code && it != end; it.increment(code))
+    is_one = it->path().extension() == ".so";
+  if (!is_one) return {};
+  auto absolute = fs::weakly_canonical(folder, code);
+  return (code ? folder : absolute).filename().string();
 }
 
 }  // namespace kernels::ops

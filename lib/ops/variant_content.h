@@ -13,6 +13,7 @@
 
 #include "kernels/base/byte_source.h"
 #include "kernels/base/error.h"
+#include "kernels/cache/layout.h"
 #include "kernels/hub/api.h"
 #include "kernels/hub/http.h"
 #include "kernels/hub/range_source.h"
@@ -69,5 +70,13 @@ struct HubSession {
 /// the whole listing. Nothing is verified but texts that are read whole. `session` must outlive it.
 std::unique_ptr<VariantContent> hub_content(HubSession& session, const RepoId& repo, const Commit& commit,
                                             const std::vector<FileEntry>& files, const std::string& variant);
+
+/// Whether the cache has every file of a variant at a commit.
+bool is_cached(const cache::Layout& layout, const RepoId& repo, const Commit& commit,
+               const std::vector<FileEntry>& files, const std::string& variant);
+
+/// The name of a folder whose files are those of one variant: it has metadata, a package or a library, and no
+/// `build/`. Empty for other folders.
+std::string variant_folder_name(const std::filesystem::path& folder);
 
 }  // namespace kernels::ops
