@@ -1,5 +1,5 @@
-// Decides about variants, one JSON document a line from standard input, for the comparison with the Python package in
-// tests/interop/variants_differential.py:
+// Decides about variants, one JSON document a line from standard input, for the comparison with the Python
+// package in tests/interop/variants_differential.py:
 //     {"names": ["torch-cpu", …], "target": "os=linux,cuda=13.0", "free_threaded": false}
 // and prints for each {"accepted": [in order], "refused": {name: why}, "invalid": [names]}.
 
