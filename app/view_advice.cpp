@@ -14,7 +14,7 @@ std::string advice_text(const std::vector<resolve::Advice>& advice, const std::s
   bool helps = advice.front().kind == resolve::Advice::Kind::change;
   std::vector<std::vector<std::string>> rows;
   for (const auto& item : advice)
-    rows.push_back({indent + " -", plain(item.text)});
+    rows.push_back({indent + "-", plain(item.text)});
   return indent + (helps ? heading : "Nothing that can be installed helps") + ":\n" + table_within(100, rows);
 }
 

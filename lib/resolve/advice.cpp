@@ -67,6 +67,23 @@ void need_torch(const Variant& variant, Target& target) {
   if (!fits) complete_target(target);
 }
 
+/// The oldest Linux driver that runs every CUDA of a major version.
+/// Source  https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html, table 1.
+std::optional<std::uint32_t> oldest_driver(std::uint32_t cuda_major) {
+  static constexpr std::pair<std::uint32_t, std::uint32_t> kDrivers[] = {{11, 450}, {12, 525}, {13, 580}};
+  const auto* found =
+      std::ranges::find(kDrivers, cuda_major, &std::pair<std::uint32_t, std::uint32_t>::first);
+  return found == std::end(kDrivers) ? std::nullopt : std::optional(found->second);
+}
+
+/// Another CUDA is no help on a driver that is too old for it.
+void need_driver(Target& target) {
+  if (target.backend.kind != BackendKind::cuda || !target.backend.version || !target.driver) return;
+  auto oldest = oldest_driver(target.backend.version->major);
+  auto has = MajorMinor::parse(*target.driver);
+  if (target.os == "linux" && oldest && has && has->major < *oldest) target.driver = std::to_string(*oldest);
+}
+
 /// Leaves the target alone where no software can help.
 void need_backend(const Backend& built, Target& target) {
   auto meant = meant_backend(built);
@@ -95,7 +112,9 @@ Target needed_by(const Variant& variant, Target target) {
     target.tvm_ffi = variant.framework_version;
   else
     need_torch(variant, target);
+  auto before = target.backend;
   need_backend(variant.backend, target);
+  if (before != target.backend) need_driver(target);
   return target;
 }
 
@@ -132,14 +151,16 @@ void measure(Candidate& candidate, const Target& before) {
   bool tvm_ffi = before.tvm_ffi != after.tvm_ffi;
   bool python = before.free_threaded_python != after.free_threaded_python;
   bool macos = before.macos != after.macos;
-  candidate.properties = int{torch} + int{backend} + int{abi} + int{tvm_ffi} + int{python} + int{macos};
-  candidate.steps = int{torch || backend || abi} + int{tvm_ffi} + int{python} + int{macos};
+  bool driver = before.driver != after.driver;
+  int others = int{tvm_ffi} + int{python} + int{macos} + int{driver};
+  candidate.properties = int{torch} + int{backend} + int{abi} + others;
+  candidate.steps = int{torch || backend || abi} + others;
   if (tvm_ffi) candidate.effort += 1;
   if (torch) candidate.effort += is_major(before.torch, after.torch) ? 5 : 2;
   if (backend) candidate.effort += is_major(before.backend.version, after.backend.version) ? 4 : 3;
   if (abi) candidate.effort += 4;
   if (python) candidate.effort += 5;
-  if (macos) candidate.effort += 6;
+  if (macos || driver) candidate.effort += 6;
 }
 
 /// In the order in which advice is given; equal only for the same change.
@@ -162,7 +183,8 @@ auto rank(const Candidate& candidate, const Target& before, std::size_t asked) {
 auto identity(const Candidate& candidate) {
   const auto& target = candidate.target;
   return std::tuple(candidate.version, target.torch, target.cxx11_abi, static_cast<int>(target.backend.kind),
-                    target.backend.version, target.tvm_ffi, target.macos, target.free_threaded_python);
+                    target.backend.version, target.tvm_ffi, target.macos, target.free_threaded_python,
+                    target.driver);
 }
 
 // --- words ---
@@ -187,6 +209,7 @@ std::vector<Advice::Change> changes_of(const Candidate& candidate, const Version
   if (before.free_threaded_python != after.free_threaded_python)
     out.push_back({.key = "python", .value = "gil"});
   if (before.macos != after.macos) out.push_back({.key = "macos", .value = value_of(after.macos)});
+  if (before.driver != after.driver) out.push_back({.key = "driver", .value = after.driver.value_or("")});
   return out;
 }
 
@@ -215,6 +238,8 @@ std::string action_of(const Candidate& candidate, const Target& before) {
   if (before.free_threaded_python != after.free_threaded_python)
     parts.emplace_back("use a Python with the GIL, or Python 3.15 or newer");
   if (before.macos != after.macos) parts.push_back("update to macOS " + value_of(after.macos));
+  if (before.driver != after.driver)
+    parts.push_back("update the NVIDIA driver to " + after.driver.value_or("") + " or newer");
   std::string out;
   for (const auto& part : parts)
     out += (out.empty() ? "" : " and ") + part;

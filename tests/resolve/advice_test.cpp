@@ -131,6 +131,22 @@ TEST_CASE("advice: the nearest change, in words", "[resolve]") {
        {version(1, {"torch211-cxx11-cu130-x86_64-linux"})},
        0,
        {"install torch 2.11 for CUDA 13.0: version 1 has `torch211-cxx11-cu130-x86_64-linux`"}},
+      {"another CUDA that the driver is too old for",
+       "torch=2.10,cuda=12.6,driver=535.104.05",
+       {version(1, {"torch210-cxx11-cu130-x86_64-linux"})},
+       0,
+       {"a build for CUDA 13.0 exists, your torch is built for CUDA 12.6: install torch 2.10 for CUDA 13.0 "
+        "and "
+        "update the NVIDIA driver to 580 or newer (version 1 has `torch210-cxx11-cu130-x86_64-linux`)"}},
+      {"one that it is not too old for is nearer",
+       "torch=2.10,cuda=12.6,driver=535.104.05",
+       {version(1, {"torch210-cxx11-cu130-x86_64-linux", "torch210-cxx11-cu128-x86_64-linux",
+                    "torch29-cxx11-cu129-x86_64-linux"})},
+       0,
+       {"a build for CUDA 12.8 exists, your torch is built for CUDA 12.6: install torch 2.10 for CUDA 12.8 "
+        "(version 1 has `torch210-cxx11-cu128-x86_64-linux`)",
+        "a build for CUDA 12.9 exists, your torch is built for CUDA 12.6: install torch 2.9 for CUDA 12.9 "
+        "(version 1 has `torch29-cxx11-cu129-x86_64-linux`)"}},
       {"no build for the CPU",
        "cpu=aarch64,torch=2.11,cuda=13.0",
        {version(1, {"torch211-cxx11-cu130-x86_64-linux"}), version(2, {"torch211-cxx11-cu128-x86_64-linux"})},
