@@ -115,8 +115,10 @@ Command add_download(CLI::App& root) {
       command->add_option("--variant", options->variants, "Variants by name")->type_name("V")->excludes(all);
   command
       ->add_option("--target", options->targets.names,
-                   "The variants for this target: a name in the project file, or key=value,…")
+                   "The variants for this target: a name in the project file, or key=value,…; may be given "
+                   "several times")
       ->type_name("NAME")
+      ->allow_extra_args(false)
       ->excludes(all)
       ->excludes(named);
   command->add_flag("--all-targets", options->targets.all, "The variants for all targets of the project file")

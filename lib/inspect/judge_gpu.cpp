@@ -24,7 +24,7 @@ bool driver_loads(const std::optional<std::string>& driver, MajorMinor ptx) {
   auto needed = driver_for_ptx(ptx);
   // Newer than the list: a driver that is older than everything in it cannot know it, another one may.
   if (needed.empty()) return compare_drivers(*driver, cuda_releases().back().driver) > 0;
-  return compare_drivers(*driver, needed) >= 0;
+  return is_new_enough(*driver, needed);
 }
 
 Outcome fate_of(const GpuContainer& container, MajorMinor capability,
@@ -146,6 +146,17 @@ std::strong_ordering compare_drivers(std::string_view one, std::string_view othe
     if (order != 0) return order;
   }
   return std::strong_ordering::equal;
+}
+
+bool is_new_enough(std::string_view has, std::string_view needed) {
+  auto parts = std::ranges::count(has, '.');
+  auto end = needed.size();
+  for (std::size_t i = 0; i < needed.size(); ++i)
+    if (needed[i] == '.' && parts-- == 0) {
+      end = i;
+      break;
+    }
+  return compare_drivers(has, needed.substr(0, end)) >= 0;
 }
 
 std::string driver_for_ptx(MajorMinor version) {

@@ -28,15 +28,16 @@ std::uint64_t memory_of(const Sysroot& files, const fs::path& node) {
   return bytes;
 }
 
+std::string hex(std::uint64_t value, unsigned digits) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  while (digits-- > 0)
+    out += kDigits[(value >> (4 * digits)) & 15U];
+  return out;
+}
+
 /// `0000:0c:00.0` of `location_id` (bus, device, function in one number) and `domain`.
 std::string pci_of(std::uint64_t domain, std::uint64_t location) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  auto hex = [&](std::uint64_t value, unsigned digits) {
-    std::string out;
-    while (digits-- > 0)
-      out += kHex[(value >> (4 * digits)) & 15U];
-    return out;
-  };
   if (location == 0) return {};
   return hex(domain, 4) + ":" + hex(location >> 8U, 2) + ":" + hex(location >> 3U & 31U, 2) + "." +
          hex(location & 7U, 1);
@@ -57,7 +58,7 @@ std::optional<AmdGpu> read_node(const Sysroot& files, const std::string& name, s
   if (!arch) return std::nullopt;
   Gpu gpu{.vendor = GpuVendor::amd, .index = index, .arch = *arch, .capability = gfx_capability(version)};
   gpu.pci = pci_of(values["domain"], values["location_id"]);
-  if (auto id = values["unique_id"]; id != 0) gpu.uuid = "GPU-" + std::to_string(id);
+  if (auto id = values["unique_id"]; id != 0) gpu.uuid = "GPU-" + hex(id, 16);
   if (auto bytes = memory_of(files, node); bytes != 0) gpu.memory_bytes = bytes;
   auto product = files.read(fs::path("/sys/bus/pci/devices") / gpu.pci / "product_name", 256);
   if (product && !gpu.pci.empty()) gpu.name = shown(*product);

@@ -105,15 +105,17 @@ void report_runtime(Findings& findings, const std::string& version, const fs::pa
 }
 
 /// `libcudart.so.12` is a link to `libcudart.so.12.8.90`; without the link the name tells the major version.
-void find_runtime_library(Findings& findings, const fs::path& folder) {
+/// `seen` are the files that were reported: folders are links to each other.
+void find_runtime_library(Findings& findings, const fs::path& folder, std::vector<fs::path>& seen) {
   constexpr std::string_view kName = "libcudart.so.";
   for (const auto& name : findings.sysroot.list(folder)) {
     if (!name.starts_with(kName)) continue;
     auto real = findings.sysroot.real(folder / name);
-    if (!real || !findings.sysroot.is_file(*real)) continue;
+    if (!real || std::ranges::find(seen, *real) != seen.end() || !findings.sysroot.is_file(*real)) continue;
+    seen.push_back(*real);
     auto longest = real->filename().string();
     auto version = (longest.starts_with(kName) ? longest : name).substr(kName.size());
-    if (MajorMinor::parse(version)) return report_runtime(findings, version, *real, Certainty::inferred);
+    if (MajorMinor::parse(version)) report_runtime(findings, version, *real, Certainty::inferred);
   }
 }
 
@@ -130,15 +132,10 @@ void find_cuda_runtimes(Findings& findings, const std::vector<fs::path>& sites) 
   if (versions.runtime) report_runtime(findings, *versions.runtime, json, Certainty::read);
   if (versions.toolkit)
     findings.fact(Topic::gpu, "CUDA toolkit", shown(*versions.toolkit), json.string(), Certainty::read);
-  if (!findings.conda_prefix.empty()) find_runtime_library(findings, findings.conda_prefix / "lib");
-  auto folders = loader_folders(findings.sysroot);
   std::vector<fs::path> seen;
-  for (const auto& folder : folders) {
-    auto real = findings.sysroot.real(folder);
-    if (!real || std::ranges::find(seen, *real) != seen.end()) continue;
-    seen.push_back(*real);
-    find_runtime_library(findings, *real);
-  }
+  if (!findings.conda_prefix.empty()) find_runtime_library(findings, findings.conda_prefix / "lib", seen);
+  for (const auto& folder : loader_folders(findings.sysroot))
+    find_runtime_library(findings, folder, seen);
 }
 
 }  // namespace

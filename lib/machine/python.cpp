@@ -171,9 +171,12 @@ class EnvironmentFinder {
     return name && name->version == out_.name->version;
   }
 
+  /// In many environments lib64 is a link to lib.
   void add_site(const fs::path& site) {
-    if (std::ranges::find(out_.sites, site) == out_.sites.end() && files_.is_folder(site))
-      out_.sites.push_back(site);
+    auto real = files_.is_folder(site) ? files_.real(site) : std::nullopt;
+    if (!real || std::ranges::find(real_sites_, *real) != real_sites_.end()) return;
+    real_sites_.push_back(std::move(*real));
+    out_.sites.push_back(site);
   }
 
   void add_sites_of(const fs::path& prefix) {
@@ -214,6 +217,7 @@ class EnvironmentFinder {
   const Environment& environment_;
   bool is_virtual_ = false;
   std::map<std::string, std::string> configuration_;
+  std::vector<fs::path> real_sites_;
   PythonEnvironment out_;
 };
 

@@ -36,7 +36,8 @@ static Error not_ready(const CheckRow& row) {
 
 Result<std::vector<BenchTarget>> locked_bench_targets(const cache::Layout& layout, const LockFiles& files,
                                                       const Target& target, const std::stop_token& stop) {
-  auto report = check_lock(layout, files, {.targets = {target}, .modes = {}, .python_packages = {}}, [](const Event&) {}, stop);
+  auto report = check_lock(
+      layout, files, {.targets = {target}, .modes = {}, .python_packages = {}}, [](const Event&) {}, stop);
   if (!report) return fail(std::move(report).error());
   std::vector<BenchTarget> out;
   for (const auto& row : report->rows) {

@@ -137,7 +137,7 @@ class Contents {
 };
 
 void judge_row(CheckRow& row, const Target& target, const CheckRequest& request, Contents::Entry& entry) {
-  bool is_here = target.name == Target{}.name;
+  bool is_here = target.name.starts_with(Target{}.name);
   judge_content(row, {.target = target,
                       .chosen = row.decisions.front().variant,
                       .inspected = entry.inspected,

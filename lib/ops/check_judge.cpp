@@ -137,7 +137,7 @@ class ContentJudge {
     auto state = row_.gpu_code == Verdict::partly || row_.gpu_code == Verdict::would_not ? State::bad
                  : row_.gpu_code == Verdict::not_read                                    ? State::unknown
                                                                                          : State::good;
-    add(Aspect::gpu_code, state, joined(briefs, " "), joined(texts, "; "),
+    add(Aspect::gpu_code, state, joined(briefs, " "), joined(texts, "; ") + (state == State::bad ? closing() : ""),
         state == State::bad ? gpu_hint() : "");
   }
 
@@ -217,43 +217,44 @@ class ContentJudge {
 
   void judge(MajorMinor capability, std::vector<std::string>& texts, std::vector<std::string>& briefs) {
     auto sum = sum_for(capability);
-    auto gpu = "capability " + capability.str();
+    auto gpu = capability.str();
     Verdict verdict = Verdict::runs;
     if (sum.refused > 0) {
       bool all = sum.refused == sum.considered;
       verdict = all ? Verdict::would_not : Verdict::partly;
       row_.uncovered.push_back(capability);
-      auto cause = sum.driver_is_too_old
-                       ? "no machine code for " + gpu + ", and the driver cannot compile the PTX"
-                       : "neither machine code nor PTX for " + gpu;
-      texts.push_back((all ? cause
-                           : std::to_string(sum.refused) + " of " + counted(sum.considered, "container") +
-                                 " have " + cause) +
-                      "; there is code for " + joined(row_.archs, ", ") + named(sum.functions));
-      briefs.push_back(capability.str() + (all ? " none" : " partly"));
+      auto cause =
+          sum.driver_is_too_old ? "PTX that the driver cannot compile" : "neither machine code nor PTX";
+      texts.push_back(
+          gpu + ": " + cause +
+          (all ? "" : " in " + std::to_string(sum.refused) + " of " + counted(sum.considered, "container")));
+      briefs.push_back((all ? "not " : "partly ") + gpu);
+      for (auto& name : sum.functions)
+        if (std::ranges::find(affected_, name) == affected_.end()) affected_.push_back(std::move(name));
     } else if (sum.unread || sum.considered == 0) {
       verdict = sum.unread ? Verdict::not_read : Verdict::no_gpu_code;
-      texts.push_back("what runs on " + gpu + " could not be read");
-      briefs.push_back(capability.str() + " ?");
+      texts.push_back(gpu + ": could not be told");
+      briefs.push_back(gpu + "?");
     } else if (sum.jit) {
       verdict = Verdict::after_jit;
-      texts.push_back("PTX that the driver compiles for " + gpu);
-      briefs.push_back(capability.str() + " JIT");
+      texts.push_back(gpu + ": PTX, which the driver compiles");
+      briefs.push_back(gpu + " JIT");
     } else {
-      texts.push_back("machine code for " + gpu);
-      briefs.push_back(capability.str());
+      texts.push_back(gpu + ": machine code");
+      briefs.push_back(gpu);
     }
     row_.gpu_code = std::max(row_.gpu_code, verdict);
   }
 
-  static std::string named(const std::vector<std::string>& functions) {
+  /// What there is, and which functions lack it.
+  std::string closing() const {
     constexpr std::size_t kMost = 4;
-    if (functions.empty()) return {};
+    std::string out = ". There is code for " + joined(row_.archs, ", ");
+    if (affected_.empty()) return out;
     std::vector<std::string> shown(
-        functions.begin(),
-        functions.begin() + static_cast<std::ptrdiff_t>(std::min(kMost, functions.size())));
-    auto out = "; affected: " + joined(shown, ", ");
-    return functions.size() > kMost ? out + ", …" : out;
+        affected_.begin(),
+        affected_.begin() + static_cast<std::ptrdiff_t>(std::min(kMost, affected_.size())));
+    return out + ". Affected: " + joined(shown, ", ") + (affected_.size() > kMost ? ", …" : "");
   }
 
   std::string gpu_hint() const {
@@ -279,7 +280,7 @@ class ContentJudge {
           Aspect::driver, State::unknown, "≥ " + needed,
           "driver " + needed + " or newer is needed for " + why + "; the target does not say what it has");
     auto has = *in_.target.driver;
-    if (inspect::compare_drivers(has, needed) >= 0)
+    if (inspect::is_new_enough(has, needed))
       return add(Aspect::driver, State::good, "ok",
                  "driver " + has + " is new enough (" + needed + " for " + why + ")");
     add(Aspect::driver, State::bad, "too old",
@@ -386,6 +387,7 @@ class ContentJudge {
   std::string jit_driver_;
   MajorMinor jit_ptx_;
   bool driver_is_too_old_ = false;
+  std::vector<std::string> affected_;
 };
 
 }  // namespace

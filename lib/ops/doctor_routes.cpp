@@ -103,14 +103,16 @@ class Prober {
       report->host = host_of(trace.url);
       report->redirected = trace.hops > 0;
     };
-    client_->start(std::move(request), [report, begin, absence, then](Result<hub::HttpResponse> response) {
-      report->time = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - begin);
-      judge(*report, absence, response);
-      if (report->state == RouteState::ok && response->head.status < 300 && then) then(*response);
-    });
+    client_->start(std::move(request),
+                   [this, report, begin, absence, then](Result<hub::HttpResponse> response) {
+                     report->time = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - begin);
+                     judge(*report, absence, response);
+                     if (report->state == RouteState::ok && response->head.status < 300 && then)
+                       then(*response);
+                   });
   }
 
-  static void judge(RouteReport& report, Absence absence, const Result<hub::HttpResponse>& response) {
+  void judge(RouteReport& report, Absence absence, const Result<hub::HttpResponse>& response) const {
     if (!response) {
       report.state = RouteState::failed;
       report.detail = response.error().text();
@@ -127,7 +129,8 @@ class Prober {
       return;
     }
     report.state = RouteState::refused;
-    auto error = hub::error_from(*response, nullptr);
+    bool is_of_repo = report.name != "organisation" && report.name != "whoami";
+    auto error = hub::error_from(*response, is_of_repo ? &request_.repo : nullptr);
     report.detail = error.text();
     report.hint = error.hint();
   }
@@ -207,25 +210,28 @@ Result<std::vector<RouteReport>> try_routes(const RouteRequest& request, const s
 }
 
 std::vector<Finding> route_findings(const std::vector<RouteReport>& routes, RepoIs repo) {
-  std::vector<Finding> out;
-  // What fails for one reason is one problem, however many routes show it.
-  std::map<std::string, std::pair<Finding, std::vector<std::string>>> failed;
+  // What fails for one reason is one finding, however many routes show it.
+  std::map<std::string, std::pair<Finding, std::vector<std::string>>> found;
   for (const auto& route : routes) {
+    Finding finding{.severity = Severity::problem, .what = {}, .fix = route.hint};
     if (route.state == RouteState::failed) {
-      auto text = failure_text(route) + ": " + route.detail;
-      auto& entry = failed[text];
-      entry.first = {.severity = Severity::problem, .what = text, .fix = route.hint};
-      entry.second.push_back(route.name);
+      finding.what = failure_text(route) + ": " + route.detail;
+    } else if (route.state == RouteState::refused) {
+      // A mirror has no accounts and need not have every repository; a token that the Hub itself refuses
+      // shows on the other routes too.
+      bool harmless = route.name == "whoami" || (route.status == 404 && repo == RepoIs::usual);
+      if (harmless) finding.severity = Severity::note;
+      finding.what = "the Hub answers " + std::to_string(route.status) + ": " + route.detail;
+      if (finding.fix.empty()) finding.fix = "try again; `-vv` shows every request";
+    } else {
+      continue;
     }
-    if (route.state != RouteState::refused) continue;
-    // A mirror has no accounts and need not have every repository; the Hub's own refusal shows elsewhere too.
-    bool harmless = route.name == "whoami" || (route.status == 404 && repo == RepoIs::usual);
-    out.push_back({.severity = harmless ? Severity::note : Severity::problem,
-                   .what = "the Hub answers " + std::to_string(route.status) + " for the route `" +
-                           route.name + "`: " + route.detail,
-                   .fix = route.hint.empty() ? "try again; `-vv` shows every request" : route.hint});
+    auto& entry = found[finding.what];
+    entry.first = std::move(finding);
+    entry.second.push_back(route.name);
   }
-  for (auto& [text, entry] : failed) {
+  std::vector<Finding> out;
+  for (auto& [what, entry] : found) {
     entry.first.what += " (route " + joined(entry.second) + ")";
     out.push_back(std::move(entry.first));
   }

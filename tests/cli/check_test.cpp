@@ -93,6 +93,19 @@ TEST_CASE("check: without kernels.sum the cached files are checked against their
   CHECK(has(run.err, "there is no `kernels.sum`"));
 }
 
+TEST_CASE("check, download: what follows a target is the project's folder, not a second target", "[cli]") {
+  World world;
+  prepare(world);
+  auto project = world.folder().string();
+  for (const char* command : {"download", "check"}) {
+    auto run = world.kernels({command, "--target", "hopper", project});
+    INFO(run.out << run.err);
+    CHECK(run.status == 0);
+  }
+  auto two = world.kernels({"check", "--json", "--target", "hopper", "--target", "ampere", project});
+  CHECK(json::parse(two.out)["targets"].size() == 2);
+}
+
 TEST_CASE("check: an unknown target is refused with the names that exist", "[cli]") {
   World world;
   prepare(world);

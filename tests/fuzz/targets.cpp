@@ -8,10 +8,12 @@
 
 #include "kernels/base/byte_source.h"
 #include "kernels/base/elf.h"
+#include "kernels/base/utf8.h"
 #include "kernels/bench/workload.h"
 #include "kernels/hub/retry.h"
 #include "kernels/hub/url.h"
 #include "kernels/inspect/layer_source.h"
+#include "kernels/machine/detect.h"
 #include "kernels/model/hub_answers.h"
 #include "kernels/model/lock.h"
 #include "kernels/model/metadata.h"
@@ -24,6 +26,9 @@
 #include "kernels/resolve/advice.h"
 #include "kernels/resolve/coverage.h"
 #include "kernels/resolve/variants.h"
+
+#include "gpu_tables.h"
+#include "texts.h"
 
 namespace kernels::fuzz {
 
@@ -263,6 +268,44 @@ void layer_source(std::string_view bytes) {
           "an open text may hold any name");
 }
 
+bool is_short_line(const std::optional<std::string>& text, std::size_t longest) {
+  return !text || (text->size() <= longest && text->find('\n') == std::string::npos);
+}
+
+/// All readers of the small files that describe a machine: each takes any bytes.
+void machine_files(std::string_view bytes) {
+  for (const auto& [name, value] : machine::parse_colon_lines(bytes)) {
+    require(!name.empty(), "a value has a name");
+    require(is_utf8(machine::shown(value)) && machine::shown(value).size() <= 200, "what is shown is text");
+  }
+  for (const auto& [name, number] : machine::parse_kfd_properties(bytes)) {
+    auto arch = machine::gfx_name(number);
+    require(arch.has_value() == machine::gfx_capability(number).has_value(),
+            "an architecture has a capability");
+    require(!arch || (arch->starts_with("gfx") && arch->size() <= 7), "an architecture has a short name");
+  }
+  machine::parse_os_release(bytes);
+  machine::parse_pyvenv_cfg(bytes);
+  machine::cxx11_abi_flag(bytes);
+  machine::python_constant(bytes, "__version__");
+  machine::plist_string(bytes, "ProductVersion");
+  require(machine::parse_string_list(bytes).size() <= bytes.size(), "pieces are not empty");
+  auto cuda = machine::parse_cuda_version_json(bytes);
+  for (const auto& version : {machine::parse_driver_version(bytes), machine::parse_tegra_release(bytes),
+                              cuda.toolkit, cuda.runtime, machine::find_dotted(bytes)}) {
+    require(is_short_line(version, 32), "a version is short");
+    require(!version || MajorMinor::parse(*version).has_value(), "a version has numbers");
+    if (version) machine::cuda_of_driver(*version);
+    if (version) machine::cuda_of_tegra_release(*version);
+  }
+  if (auto number = machine::parse_number(bytes)) machine::capability_of_pci_device(*number);
+  machine::capability_of_model(bytes);
+  machine::capability_of_tegra(bytes);
+  machine::memory_of_model(bytes);
+  machine::newest_version({std::string(bytes)}, "GLIBC_");
+  machine::parse_python_name(bytes);
+}
+
 void repo_names(std::string_view bytes) {
   auto path = RepoPath::parse(bytes);
   if (path) {
@@ -295,6 +338,7 @@ constexpr Target kTargets[] = {
     {.name = "native_layers", .run = native_layers},
     {.name = "workloads", .run = workloads},
     {.name = "elf", .run = elf},
+    {.name = "machine_files", .run = machine_files},
     {.name = "repo_names", .run = repo_names},
     {.name = "layer_source", .run = layer_source},
 };

@@ -85,6 +85,9 @@ std::vector<Finding> compare_archs(const std::vector<std::string>& declared,
 
 /// Compares versions such as `580.65.06` number by number; what is missing counts as 0.
 std::strong_ordering compare_drivers(std::string_view one, std::string_view other);
+/// Whether driver `has` is `needed` or newer. Parts that `has` leaves out count as enough: 580 is any of its
+/// branch.
+bool is_new_enough(std::string_view has, std::string_view needed);
 /// The oldest Linux driver that loads this version of PTX; empty if the list ends before it.
 std::string driver_for_ptx(MajorMinor version);
 /// The oldest Linux driver that runs programs built with any CUDA of this major version; empty if unknown.
