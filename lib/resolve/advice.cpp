@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 #include <tuple>
 #include <utility>
 
@@ -23,12 +24,12 @@ constexpr MajorMinor kFirstMetalMacos{.major = 26, .minor = 0};
 enum class Lack { nothing, any_variant, gpu_code, compiled_variant };
 
 const DeclaredVariant* chosen_of(const VersionVariants& version, const Target& target) {
-  std::vector<Variant> variants;
+  std::vector<Variant> accepted;
   for (const auto& build : version.variants)
-    variants.push_back(build.variant);
-  auto decisions = decide(variants, target);
-  if (decisions.empty() || !decisions.front().accepted()) return nullptr;
-  return &*std::ranges::find(version.variants, decisions.front().variant, &DeclaredVariant::variant);
+    if (refusal_of(build.variant, target) == Refusal::none) accepted.push_back(build.variant);
+  if (accepted.empty()) return nullptr;
+  auto best = decide(accepted, target).front().variant;
+  return &*std::ranges::find(version.variants, best, &DeclaredVariant::variant);
 }
 
 bool same_platform(const Variant& variant, const Target& target) {
@@ -101,7 +102,14 @@ void need_backend(const Backend& built, Target& target) {
     target.macos = kFirstMetalMacos;
 }
 
-Target needed_by(const Variant& variant, Target target) {
+/// What is asked of the target beyond what the variant needs: a build can be hidden by another one, which is
+/// preferred on a newer torch or CUDA and lacks code for a GPU that this one has.
+struct Exactness {
+  bool torch = false;    // the very version of torch that it is built for
+  bool backend = false;  // the very version of CUDA
+};
+
+Target needed_by(const Variant& variant, const Exactness& exact, Target target) {
   if (variant.framework == Framework::noarch) {
     bool for_gpus = variant.noarch_name == "cuda" && target.backend.kind == BackendKind::cpu;
     if (for_gpus && !target.capabilities.empty()) target.backend = {.kind = BackendKind::cuda, .version = {}};
@@ -112,8 +120,11 @@ Target needed_by(const Variant& variant, Target target) {
     target.tvm_ffi = variant.framework_version;
   else
     need_torch(variant, target);
+  if (exact.torch && variant.framework == Framework::torch_stable) target.torch = variant.framework_version;
   auto before = target.backend;
   need_backend(variant.backend, target);
+  if (exact.backend && variant.backend.kind == target.backend.kind)
+    target.backend = meant_backend(variant.backend);
   if (before != target.backend) need_driver(target);
   return target;
 }
@@ -222,7 +233,8 @@ std::string framework_action(const Candidate& candidate, const Target& before) {
   if (!torch && !backend && !abi) return {};
   if (!after.torch) return "install " + after.backend.display();
   std::string out = "install torch " + after.torch->str();
-  bool or_newer = torch && !backend && !abi && candidate.chosen->variant.framework == Framework::torch_stable;
+  bool or_newer = torch && before.torch < after.torch && !backend && !abi &&
+                  candidate.chosen->variant.framework == Framework::torch_stable;
   if (or_newer) out += " or newer";
   if (backend) out += " for " + after.backend.display();
   if (abi) out += std::string(" with the ") + (after.cxx11_abi.value_or(false) ? "new" : "old") + " C++ ABI";
@@ -363,25 +375,60 @@ std::vector<Advice> statements(const std::vector<VersionVariants>& versions, std
   return out;
 }
 
-std::vector<Candidate> candidates_of(const std::vector<VersionVariants>& versions, std::size_t asked,
-                                     const Target& target, Lack lack) {
+/// What is asked for, by whom.
+struct Question {
+  const std::vector<VersionVariants>& versions;
+  std::size_t asked;
+  const Target& target;
+  Lack lack;
+};
+
+std::vector<Candidate> candidates_of(const Question& question, std::span<const Exactness> ways) {
   std::vector<Candidate> found;
-  for (std::size_t i = 0; i < versions.size(); ++i) {
-    if (lack == Lack::compiled_variant && i != asked) continue;
-    for (const auto& build : versions[i].variants) {
-      Candidate candidate{.version = i, .target = needed_by(build.variant, target)};
-      if (!decide({build.variant}, candidate.target).front().accepted()) continue;
-      measure(candidate, target);
-      if (i != asked) ++candidate.steps;
-      if (candidate.steps > 0) found.push_back(std::move(candidate));
-    }
+  for (std::size_t i = 0; i < question.versions.size(); ++i) {
+    if (question.lack == Lack::compiled_variant && i != question.asked) continue;
+    for (const auto& build : question.versions[i].variants)
+      for (const auto& exact : ways) {
+        Candidate candidate{.version = i, .target = needed_by(build.variant, exact, question.target)};
+        if (refusal_of(build.variant, candidate.target) != Refusal::none) continue;
+        measure(candidate, question.target);
+        if (i != question.asked) ++candidate.steps;
+        if (candidate.steps > 0) found.push_back(std::move(candidate));
+      }
   }
   std::ranges::sort(
       found, {}, [](const Candidate& item) { return std::tuple(item.steps, item.effort, identity(item)); });
   auto repeated = std::ranges::unique(found, {}, identity);
   found.erase(repeated.begin(), repeated.end());
   if (found.size() > kMostCandidates) found.resize(kMostCandidates);
+  for (auto& candidate : found)
+    candidate.chosen = chosen_of(question.versions[candidate.version], candidate.target);
   return found;
+}
+
+struct Search {
+  std::vector<Candidate> helpful;
+  std::vector<MajorMinor> uncovered;  // GPUs that kept something from being helpful
+};
+
+Search search(const Question& question) {
+  static constexpr Exactness kWays[] = {
+      {}, {.torch = true}, {.backend = true}, {.torch = true, .backend = true}};
+  Search out;
+  if (question.lack == Lack::gpu_code)
+    out.uncovered = uncovered_capabilities(*chosen_of(question.versions[question.asked], question.target),
+                                           question.target);
+  std::span<const Exactness> ways(kWays);
+  // Only a build that another one hides asks for more than it needs.
+  for (auto some : {ways.first(question.lack == Lack::gpu_code ? ways.size() : 1), ways}) {
+    out.helpful = candidates_of(question, some);
+    for (const auto& item : out.helpful)
+      if (out.uncovered.empty()) out.uncovered = uncovered_capabilities(*item.chosen, question.target);
+    std::erase_if(out.helpful,
+                  [&](const Candidate& item) { return !helps(item.chosen, question.lack, item.target); });
+    if (!out.helpful.empty() || out.uncovered.empty()) break;
+  }
+  return out;
 }
 
 }  // namespace
@@ -395,14 +442,7 @@ std::vector<Advice> nearest_changes(const std::vector<VersionVariants>& versions
   if (asked >= versions.size()) return {};
   auto lack = lack_of(versions[asked], target);
   if (lack == Lack::nothing) return {};
-  auto found = candidates_of(versions, asked, target, lack);
-  std::vector<MajorMinor> uncovered;
-  if (lack == Lack::gpu_code) uncovered = uncovered_capabilities(*chosen_of(versions[asked], target), target);
-  for (auto& candidate : found) {
-    candidate.chosen = chosen_of(versions[candidate.version], candidate.target);
-    if (uncovered.empty()) uncovered = uncovered_capabilities(*candidate.chosen, target);
-  }
-  std::erase_if(found, [&](const Candidate& item) { return !helps(item.chosen, lack, item.target); });
+  auto [found, uncovered] = search({.versions = versions, .asked = asked, .target = target, .lack = lack});
   if (found.empty()) {
     // A Python-only variant serves; that it could be more is only worth saying if it can be had.
     if (lack == Lack::compiled_variant) return {};

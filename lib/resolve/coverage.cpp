@@ -159,39 +159,43 @@ CoverageCell cell_of(const DeclaredVariant* chosen,
   return cell;
 }
 
-void fill(CoverageTable& table, const VersionVariants& version, const Platform& platform) {
-  std::vector<const DeclaredVariant*> builds;
-  std::vector<Variant> variants;
-  std::map<std::string, const DeclaredVariant*> by_name;
-  for (const auto& build : version.variants) {
-    if (!is_on(build.variant, platform)) continue;
-    builds.push_back(&build);
-    variants.push_back(build.variant);
-    by_name.emplace(build.variant.name(), &build);
+/// The builds of a version for one platform, and which of them some machine accepts.
+struct Builds {
+  std::vector<const DeclaredVariant*> all;
+  std::vector<bool> is_accepted;
+};
+
+const DeclaredVariant* choose(Builds& builds, const Target& machine) {
+  std::vector<Variant> accepted;
+  for (std::size_t i = 0; i < builds.all.size(); ++i) {
+    if (refusal_of(builds.all[i]->variant, machine) != Refusal::none) continue;
+    accepted.push_back(builds.all[i]->variant);
+    builds.is_accepted[i] = true;
   }
+  if (accepted.empty()) return nullptr;
+  auto best = decide(accepted, machine).front().variant;
+  return *std::ranges::find(builds.all, best, [](const auto* build) { return build->variant; });
+}
+
+void fill(CoverageTable& table, const VersionVariants& version, const Platform& platform) {
+  Builds builds;
+  for (const auto& build : version.variants)
+    if (is_on(build.variant, platform)) builds.all.push_back(&build);
+  builds.is_accepted.resize(builds.all.size());
   std::map<BackendKind, std::vector<std::string>> all;
   for (auto kind : {BackendKind::cuda, BackendKind::rocm})
-    all[kind] = architectures(builds, kind);
-  std::set<std::string> accepted;
+    all[kind] = architectures(builds.all, kind);
   for (const auto& row : table.rows) {
     auto& cells = table.cells.emplace_back();
-    for (const auto& column : table.columns) {
-      auto decisions = decide(variants, machine_of(platform, row, column));
-      const DeclaredVariant* chosen = nullptr;
-      for (const auto& decision : decisions) {
-        if (!decision.accepted()) break;
-        auto name = decision.variant.name();
-        if (chosen == nullptr) chosen = by_name.at(name);
-        accepted.insert(std::move(name));
-      }
-      cells.push_back(cell_of(chosen, all));
-    }
+    for (const auto& column : table.columns)
+      cells.push_back(cell_of(choose(builds, machine_of(platform, row, column)), all));
   }
-  for (const auto& [name, build] : by_name) {
-    bool for_others =
-        build->variant.framework == Framework::noarch && noarch_backend(build->variant.noarch_name);
-    if (!accepted.contains(name) && !for_others) table.unreachable.push_back(name);
+  for (std::size_t i = 0; i < builds.all.size(); ++i) {
+    const auto& variant = builds.all[i]->variant;
+    bool for_others = variant.framework == Framework::noarch && noarch_backend(variant.noarch_name);
+    if (!builds.is_accepted[i] && !for_others) table.unreachable.push_back(variant.name());
   }
+  std::ranges::sort(table.unreachable);
 }
 
 }  // namespace

@@ -3,107 +3,96 @@
 #include <algorithm>
 #include <charconv>
 #include <tuple>
+#include <utility>
 
 namespace kernels::resolve {
 
 namespace {
 
-struct Complaint {
-  Refusal refusal = Refusal::none;
-  std::string reason;
-};
+constexpr MajorMinor kFirstMetalMacos{.major = 26, .minor = 0};
 
 std::string or_none(const std::optional<MajorMinor>& version) {
   return version ? version->str() : "none";
 }
 
-Complaint check_torch(const Variant& variant, const Target& target) {
-  auto wanted = variant.framework_version;
-  if (!target.torch)
-    return {.refusal = Refusal::torch_missing,
-            .reason = "needs torch " + wanted.str() + ", but there is no torch"};
-  if (wanted != *target.torch)
-    return {.refusal = Refusal::torch_version,
-            .reason = "built for torch " + wanted.str() + ", but the target has " + target.torch->str()};
-  if (variant.cxx11_abi && variant.cxx11_abi != target.cxx11_abi)
-    return {.refusal = Refusal::cxx11_abi,
-            .reason = std::string("built for torch's ") + (*variant.cxx11_abi ? "new" : "old") +
-                      " C++ ABI, which the target's torch does not have"};
-  return {};
-}
-
-Complaint check_stable(const Variant& variant, const Target& target) {
-  auto wanted = variant.framework_version;
-  if (!target.torch)
-    return {.refusal = Refusal::torch_missing,
-            .reason = "needs torch " + wanted.str() + " or newer, but there is no torch"};
-  if (wanted > *target.torch)
-    return {.refusal = Refusal::torch_too_old,
-            .reason = "needs torch " + wanted.str() + " or newer, but the target has " + target.torch->str()};
-  return {};
-}
-
-Complaint check_tvm_ffi(const Variant& variant, const Target& target) {
-  if (target.tvm_ffi && *target.tvm_ffi == variant.framework_version) return {};
-  return {.refusal = Refusal::tvm_ffi,
-          .reason = "built for tvm-ffi " + variant.framework_version.str() + ", but the target has " +
-                    or_none(target.tvm_ffi)};
-}
-
-Complaint check_framework(const Variant& variant, const Target& target) {
+Refusal check_framework(const Variant& variant, const Target& target) {
   switch (variant.framework) {
     case Framework::torch:
-      return check_torch(variant, target);
+      if (!target.torch) return Refusal::torch_missing;
+      if (variant.framework_version != *target.torch) return Refusal::torch_version;
+      return variant.cxx11_abi && variant.cxx11_abi != target.cxx11_abi ? Refusal::cxx11_abi : Refusal::none;
     case Framework::torch_stable:
-      return check_stable(variant, target);
+      if (!target.torch) return Refusal::torch_missing;
+      return variant.framework_version > *target.torch ? Refusal::torch_too_old : Refusal::none;
     case Framework::tvm_ffi:
-      return check_tvm_ffi(variant, target);
+      return target.tvm_ffi == variant.framework_version ? Refusal::none : Refusal::tvm_ffi;
     case Framework::noarch:
-      return {};
+      break;
   }
-  return {};
+  return Refusal::none;
 }
 
-Complaint check_backend(const Variant& variant, const Target& target) {
+Refusal check_backend(const Variant& variant, const Target& target) {
   const auto& built = variant.backend;
   const auto& has = target.backend;
   if (built.kind == BackendKind::cuda && has.kind == BackendKind::cuda && built.version && has.version) {
     bool fits = built.version->major == has.version->major && built.version->minor <= has.version->minor;
-    if (fits) return {};
-    return {.refusal = Refusal::cuda_version,
-            .reason = "built for " + built.display() + ", but the target has " + has.display()};
+    return fits ? Refusal::none : Refusal::cuda_version;
   }
   // The others compare as text, so that a two-digit minor version (`rocm710`) finds its builds.
-  if (built.tag() != has.tag())
-    return {.refusal = Refusal::backend,
-            .reason = "built for " + built.display() + ", but the target has " + has.display()};
-  constexpr MajorMinor kFirstMacos{.major = 26, .minor = 0};
-  if (built.kind == BackendKind::metal && (!target.macos || *target.macos < kFirstMacos))
-    return {.refusal = Refusal::macos,
-            .reason = "needs macOS 26.0 or newer, but the target has " + or_none(target.macos)};
+  if (built.kind != has.kind || built.tag() != has.tag()) return Refusal::backend;
+  bool old_macos = built.kind == BackendKind::metal && (!target.macos || *target.macos < kFirstMetalMacos);
+  return old_macos ? Refusal::macos : Refusal::none;
+}
+
+std::string noarch_name_of(const Backend& backend) {
+  return backend.kind == BackendKind::cann ? "npu" : backend.name();
+}
+
+std::string but_target_has(const std::string& what, const std::string& has) {
+  return what + ", but the target has " + has;
+}
+
+std::string torch_reason(Refusal refusal, const Variant& variant, const Target& target) {
+  auto wanted = variant.framework_version.str();
+  if (variant.framework == Framework::torch_stable) wanted += " or newer";
+  if (refusal == Refusal::torch_missing) return "needs torch " + wanted + ", but there is no torch";
+  return but_target_has((refusal == Refusal::torch_version ? "built for torch " : "needs torch ") + wanted,
+                        target.torch->str());
+}
+
+std::string backend_reason(const Variant& variant, const Target& target) {
+  if (variant.framework == Framework::noarch)
+    return but_target_has("for `" + variant.noarch_name + "`", "`" + noarch_name_of(target.backend) + "`");
+  return but_target_has("built for " + variant.backend.display(), target.backend.display());
+}
+
+std::string reason_of(Refusal refusal, const Variant& variant, const Target& target) {
+  switch (refusal) {
+    case Refusal::none:
+      break;
+    case Refusal::free_threaded:
+      return "binary builds need a Python with the GIL, or Python 3.15 or newer";
+    case Refusal::cpu:
+      return but_target_has("built for the CPU " + variant.cpu, target.cpu);
+    case Refusal::os:
+      return but_target_has("built for " + variant.os, target.os);
+    case Refusal::torch_missing:
+    case Refusal::torch_version:
+    case Refusal::torch_too_old:
+      return torch_reason(refusal, variant, target);
+    case Refusal::cxx11_abi:
+      return std::string("built for torch's ") + (variant.cxx11_abi.value_or(false) ? "new" : "old") +
+             " C++ ABI, which the target's torch does not have";
+    case Refusal::tvm_ffi:
+      return but_target_has("built for tvm-ffi " + variant.framework_version.str(), or_none(target.tvm_ffi));
+    case Refusal::cuda_version:
+    case Refusal::backend:
+      return backend_reason(variant, target);
+    case Refusal::macos:
+      return but_target_has("needs macOS " + kFirstMetalMacos.str() + " or newer", or_none(target.macos));
+  }
   return {};
-}
-
-Complaint check_noarch(const Variant& variant, const Target& target) {
-  std::string wanted = target.backend.kind == BackendKind::cann ? "npu" : target.backend.name();
-  if (variant.noarch_name == wanted || variant.noarch_name == "universal") return {};
-  return {.refusal = Refusal::backend,
-          .reason = "for `" + variant.noarch_name + "`, but the target has `" + wanted + "`"};
-}
-
-Complaint check(const Variant& variant, const Target& target) {
-  if (variant.framework == Framework::noarch) return check_noarch(variant, target);
-  if (target.free_threaded_python)
-    return {.refusal = Refusal::free_threaded,
-            .reason = "binary builds need a Python with the GIL, or Python 3.15 or newer"};
-  if (variant.cpu != target.cpu)
-    return {.refusal = Refusal::cpu,
-            .reason = "built for the CPU " + variant.cpu + ", but the target has " + target.cpu};
-  if (variant.os != target.os)
-    return {.refusal = Refusal::os,
-            .reason = "built for " + variant.os + ", but the target has " + target.os};
-  if (auto complaint = check_framework(variant, target); complaint.refusal != Refusal::none) return complaint;
-  return check_backend(variant, target);
 }
 
 int framework_rank(Framework framework) {
@@ -147,13 +136,32 @@ std::optional<std::uint32_t> digits(std::string_view text) {
 
 }  // namespace
 
-std::vector<Decision> decide(const std::vector<Variant>& variants, const Target& target) {
-  std::vector<Decision> out;
-  for (const auto& variant : variants) {
-    auto complaint = check(variant, target);
-    out.push_back({.variant = variant, .refusal = complaint.refusal, .reason = std::move(complaint.reason)});
+Refusal refusal_of(const Variant& variant, const Target& target) {
+  if (variant.framework == Framework::noarch) {
+    bool fits = variant.noarch_name == "universal" || variant.noarch_name == noarch_name_of(target.backend);
+    return fits ? Refusal::none : Refusal::backend;
   }
-  std::ranges::sort(out, {}, preference);
+  if (target.free_threaded_python) return Refusal::free_threaded;
+  if (variant.cpu != target.cpu) return Refusal::cpu;
+  if (variant.os != target.os) return Refusal::os;
+  auto refusal = check_framework(variant, target);
+  return refusal == Refusal::none ? check_backend(variant, target) : refusal;
+}
+
+std::vector<Decision> decide(const std::vector<Variant>& variants, const Target& target) {
+  // A key holds a name: made once for each variant, not for each comparison.
+  using Key = decltype(preference(std::declval<const Decision&>()));
+  std::vector<std::pair<Key, Decision>> keyed;
+  for (const auto& variant : variants) {
+    auto refusal = refusal_of(variant, target);
+    Decision decision{.variant = variant, .refusal = refusal, .reason = reason_of(refusal, variant, target)};
+    auto key = preference(decision);
+    keyed.emplace_back(std::move(key), std::move(decision));
+  }
+  std::ranges::sort(keyed, {}, &std::pair<Key, Decision>::first);
+  std::vector<Decision> out;
+  for (auto& item : keyed)
+    out.push_back(std::move(item.second));
   return out;
 }
 

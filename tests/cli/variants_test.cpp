@@ -133,6 +133,31 @@ TEST_CASE("variants: what was not asked for costs no request and no key", "[cli]
       run.out);
 }
 
+TEST_CASE("variants: the version, the revision or all of them; and only what fits", "[cli]") {
+  World world;
+  publish_versions(world);
+  std::string target = "torch=2.10,cuda=13.0";
+  auto ask = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"variants", "acme/relu", "--target", target, "--json"});
+    auto revisions = json::parse(world.kernels(more).out)["revisions"];
+    json out = json::array();
+    for (const auto& revision : revisions)
+      out.push_back({revision["version"], revision["variants"].size()});
+    return out;
+  };
+  CHECK(ask({}) == json{{3, 1}});
+  CHECK(ask({"--version", "latest"}) == json{{3, 1}});
+  CHECK(ask({"--version", "2"}) == json{{2, 5}});
+  CHECK(ask({"--version", "2", "--only-compatible"}) == json{{2, 1}});
+  CHECK(ask({"--all-versions"}) == json{{1, 2}, {2, 5}, {3, 1}});
+  CHECK(ask({"--all-versions", "--only-compatible", "--explain"}) == json{{1, 0}, {2, 1}, {3, 1}});
+  CHECK(ask({"--revision", "v1"}) == json{{nullptr, 2}});
+  CHECK(ask({"--revision", "v1", "--explain"}) == json{{nullptr, 2}});
+  auto text = world.kernels({"variants", "acme/relu", "--revision", "v1", "--explain", "--target", target});
+  CHECK(has(text.out, "Revision v1:"));
+  CHECK(has(text.out, "version 3 has a stable-ABI build for you"));
+}
+
 TEST_CASE("variants: --matrix is the newest version by the torch versions of all, with holes marked",
           "[cli]") {
   World world;

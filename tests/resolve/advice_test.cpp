@@ -224,6 +224,31 @@ TEST_CASE("advice: a build without code for the GPU leads to one that has it, or
         "no build of any version that could be chosen declares code for capability 12.0");
 }
 
+TEST_CASE("advice: a build that another one hides is reached by the versions that it is built for",
+          "[resolve]") {
+  auto volta = *parse_target("torch=2.11,cuda=12.8,capability=7.0");
+  auto by_cuda =
+      declaring(version(1, {"torch211-cxx11-cu126-x86_64-linux", "torch211-cxx11-cu128-x86_64-linux"}),
+                {{"7.0"}, {"8.0"}});
+  CHECK(
+      texts(nearest_changes({by_cuda}, 0, volta)) ==
+      Texts{
+          "a build for CUDA 12.6 exists, your torch is built for CUDA 12.8: install torch 2.11 for CUDA 12.6 "
+          "(version 1 has `torch211-cxx11-cu126-x86_64-linux`, with code for capability 7.0)"});
+  auto by_torch = declaring(
+      version(1, {"torch-stable-abi29-cu128-x86_64-linux", "torch-stable-abi210-cu128-x86_64-linux"}),
+      {{"7.0"}, {"8.0"}});
+  CHECK(texts(nearest_changes({by_torch}, 0, volta)) ==
+        Texts{"install torch 2.9: version 1 has `torch-stable-abi29-cu128-x86_64-linux`, with code for "
+              "capability "
+              "7.0"});
+  // Also where nothing fits at first.
+  auto none = *parse_target("torch=2.11,cuda=13.0,capability=7.0");
+  CHECK(texts(nearest_changes({by_cuda}, 0, none)).front() ==
+        "a build for CUDA 12.6 exists, your torch is built for CUDA 13.0: install torch 2.11 for CUDA 12.6 "
+        "(version 1 has `torch211-cxx11-cu126-x86_64-linux`)");
+}
+
 TEST_CASE("advice: what a change consists of can be typed again as a target", "[resolve]") {
   auto advice = nearest_changes({version(1, {}), version(2, {"torch212-cxx11-cu130-x86_64-linux"})}, 0,
                                 *parse_target("torch=2.11,cuda=12.8"));
@@ -289,8 +314,15 @@ std::vector<VersionVariants> random_versions(std::mt19937_64& random) {
     auto repeated = std::ranges::unique(names);
     names.erase(repeated.begin(), repeated.end());
     out.push_back(version(number, names));
+    // The same for all builds: one that hides a better one is a case of its own, and not one to be advised
+    // to leave by an older torch.
+    bool has_noarch = std::ranges::any_of(out.back().variants, [](const DeclaredVariant& build) {
+      return build.variant.framework == Framework::noarch;
+    });
+    std::vector<std::string> archs;
+    if (!has_noarch && random() % 2 == 0) archs = {pick(random, {"8.0", "9.0"})};
     for (auto& build : out.back().variants)
-      if (random() % 3 == 0) build.archs = {pick(random, {"8.0", "9.0"})};
+      build.archs = archs;
   }
   return out;
 }

@@ -35,6 +35,9 @@ struct Decision {
   bool accepted() const { return refusal == Refusal::none; }
 };
 
+/// The first test that the variant fails on the target. Source  as of `decide`.
+Refusal refusal_of(const Variant& variant, const Target& target);
+
 /// Decides about every variant and sorts: accepted before refused, then by preference, then by name.
 ///
 /// Preference: newest usable stable ABI; torch builds, those without a C++ ABI tag first; tvm-ffi;
