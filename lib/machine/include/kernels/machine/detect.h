@@ -61,15 +61,15 @@ enum class CudaState {
 
 /// A machine as a target, with the source of everything that went into it.
 struct Detected {
-  Target target;
-  std::vector<Fact> facts;
-  std::vector<Gpu> gpus;
+  Target target = {};
+  std::vector<Fact> facts = {};
+  std::vector<Gpu> gpus = {};
   CudaState cuda = CudaState::no_library;
-  std::string cuda_failure;
+  std::string cuda_failure = {};
   /// The newest CUDA that the driver runs.
-  std::optional<MajorMinor> driver_cuda;
+  std::optional<MajorMinor> driver_cuda = {};
   /// The CUDA that torch was built for; absent without torch or for other builds.
-  std::optional<MajorMinor> torch_cuda;
+  std::optional<MajorMinor> torch_cuda = {};
   bool is_musl = false;  ///< the C library is not glibc
 };
 
