@@ -24,4 +24,23 @@ Result<std::vector<Target>> select_targets(const TargetFlags& flags, const Proje
   return out;
 }
 
+std::vector<Target> targets_of(const machine::Detected& machine) {
+  const auto& capabilities = machine.target.capabilities;
+  if (capabilities.size() < 2) return {machine.target};
+  std::vector<Target> out;
+  for (const auto& capability : capabilities) {
+    auto& target = out.emplace_back(machine.target);
+    target.capabilities = {capability};
+    std::string gpus;
+    std::string name;
+    for (const auto& gpu : machine.gpus) {
+      if (gpu.capability != capability) continue;
+      gpus += (gpus.empty() ? "" : ", ") + std::to_string(gpu.index);
+      name = gpu.name;
+    }
+    target.name += ", GPU " + gpus + (name.empty() ? "" : " (" + name + ")");
+  }
+  return out;
+}
+
 }  // namespace kernels::app

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/base/error.h"
+#include "kernels/machine/detect.h"
 #include "kernels/model/project.h"
 #include "kernels/model/target.h"
 
@@ -19,5 +20,8 @@ struct TargetFlags {
 };
 /// `project` may be null where a command works without one.
 Result<std::vector<Target>> select_targets(const TargetFlags& flags, const Project* project, App& app);
+
+/// This machine; if it has GPUs of several capabilities, one target for each of them.
+std::vector<Target> targets_of(const machine::Detected& machine);
 
 }  // namespace kernels::app

@@ -3,29 +3,43 @@
 #include <nlohmann/json.hpp>
 
 #include "text.h"
+#include "view_advice.h"
 
 namespace kernels::app {
 
 using Json = nlohmann::ordered_json;
+
+/// What the advice is for.
+static std::string advice_heading(const ops::RevisionVariants& revision) {
+  if (revision.decisions.empty() || !revision.decisions.front().accepted()) return "To make one fit";
+  return revision.uncovered.empty() ? "To have a compiled build" : "To have code for every GPU";
+}
+
+static std::string accepted_text(const ops::RevisionVariants& revision, bool preferred) {
+  if (!preferred) return "compatible";
+  std::string out = "compatible, preferred";
+  for (const auto& capability : revision.uncovered)
+    out += ", no code for capability " + capability.str();
+  return out;
+}
 
 static std::string revision_text(const ops::RevisionVariants& revision, Shown shown) {
   std::vector<std::vector<std::string>> rows;
   bool first = true;
   for (const auto& decision : revision.decisions) {
     if (shown == Shown::compatible && !decision.accepted()) continue;
-    std::string word = !decision.accepted() ? decision.reason
-                       : first              ? "compatible, preferred"
-                                            : "compatible";
+    auto word = decision.accepted() ? accepted_text(revision, first) : decision.reason;
     first = false;
-    rows.push_back({"  " + decision.variant.name(), word});
+    rows.push_back({"  " + plain(decision.variant.name()), plain(word)});
   }
-  std::string out = table(rows);
   for (const auto& name : revision.invalid)
-    if (shown == Shown::all) out += "  " + name + "  not a build variant\n";
-  return out.empty() ? "  none\n" : out;
+    if (shown == Shown::all) rows.push_back({"  " + plain(name), "not a build variant"});
+  std::string out = rows.empty() ? "  none\n" : table_within(100, rows);
+  return out + advice_text(revision.advice, advice_heading(revision), "  ");
 }
 
-std::string variants_text(const ops::RepositoryVariants& variants, const Target& target, Shown shown) {
+std::string variants_text(const ops::RepositoryVariants& variants, const Target& target,
+                          const VariantsView& view) {
   std::string name = variants.repo_id.empty() ? variants.path : variants.repo_id;
   std::string out = name + " for " + target.display() + "\n";
   for (const auto& revision : variants.revisions) {
@@ -35,19 +49,19 @@ std::string variants_text(const ops::RepositoryVariants& variants, const Target&
       out += "\nRevision " + revision.name + ":\n";
     else
       out += "\n";
-    out += revision_text(revision, shown);
+    out += revision_text(revision, view.shown);
   }
   return out;
 }
 
-static Json revision_json(const ops::RevisionVariants& revision, Shown shown, bool is_folder) {
+static Json revision_json(const ops::RevisionVariants& revision, const VariantsView& view, bool is_folder) {
   Json out = Json::object();
   out["version"] = revision.version ? Json(*revision.version) : Json(nullptr);
   out["revision"] = is_folder ? Json(nullptr) : Json(revision.revision);
   out["variants"] = Json::array();
   bool first = true;
   for (const auto& decision : revision.decisions) {
-    if (shown == Shown::compatible && !decision.accepted()) continue;
+    if (view.shown == Shown::compatible && !decision.accepted()) continue;
     Json item = Json::object();
     item["variant"] = decision.variant.name();
     item["compatible"] = decision.accepted();
@@ -57,10 +71,16 @@ static Json revision_json(const ops::RevisionVariants& revision, Shown shown, bo
     out["variants"].push_back(std::move(item));
   }
   out["invalid"] = revision.invalid;
+  if (view.explained == Explained::no) return out;
+  out["uncovered_capabilities"] = Json::array();
+  for (const auto& capability : revision.uncovered)
+    out["uncovered_capabilities"].push_back(capability.str());
+  out["advice"] = advice_json(revision.advice);
   return out;
 }
 
-std::string variants_json(const ops::RepositoryVariants& variants, const Target& target, Shown shown) {
+std::string variants_json(const ops::RepositoryVariants& variants, const Target& target,
+                          const VariantsView& view) {
   bool is_folder = variants.repo_id.empty();
   Json out = Json::object();
   out["schema"] = "kernels.variants/1";
@@ -68,7 +88,7 @@ std::string variants_json(const ops::RepositoryVariants& variants, const Target&
   out["target"] = target.display();
   out["revisions"] = Json::array();
   for (const auto& revision : variants.revisions)
-    out["revisions"].push_back(revision_json(revision, shown, is_folder));
+    out["revisions"].push_back(revision_json(revision, view, is_folder));
   return out.dump(2) + "\n";
 }
 

@@ -3,20 +3,37 @@
 #include <nlohmann/json.hpp>
 
 #include "text.h"
+#include "view_advice.h"
 #include "view_layers.h"
 
 namespace kernels::app {
 
 using Json = nlohmann::ordered_json;
 
+static std::string versions_text(const std::vector<MajorMinor>& versions) {
+  std::string out;
+  for (const auto& version : versions)
+    out += (out.empty() ? "" : ", ") + version.str();
+  return out;
+}
+
+static std::string gap_text(const ops::TargetGap& gap) {
+  if (!gap.uncovered.empty())
+    return "target " + gap.target + " would choose " + gap.decisions.front().variant.name() + " of " +
+           gap.repo.str() + ", which has no code for capability " + versions_text(gap.uncovered) + "\n" +
+           advice_text(gap.advice, "To have code for every GPU", "  ");
+  std::string out = "target " + gap.target + " would find no variant of " + gap.repo.str() + ":\n";
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& decision : gap.decisions)
+    rows.push_back({"  " + plain(decision.variant.name()), plain(decision.reason)});
+  out += rows.empty() ? "  it has no variants\n" : table_within(100, rows);
+  return out + advice_text(gap.advice, "To make one fit", "  ");
+}
+
 static std::string gaps_text(const std::vector<ops::TargetGap>& gaps) {
   std::string out;
-  for (const auto& gap : gaps) {
-    out += "target " + gap.target + " would find no variant of " + gap.repo.str() + ":\n";
-    for (const auto& decision : gap.decisions)
-      out += "  " + decision.variant.name() + ": " + decision.reason + "\n";
-    if (gap.decisions.empty()) out += "  it has no variants\n";
-  }
+  for (const auto& gap : gaps)
+    out += gap_text(gap);
   return out;
 }
 
@@ -67,6 +84,21 @@ static Json kernel_json(const LockedKernel& kernel) {
   return out;
 }
 
+static Json gap_json(const ops::TargetGap& gap) {
+  Json out = Json::object();
+  out["target"] = gap.target;
+  out["repo_id"] = gap.repo.str();
+  out["reasons"] = Json::object();
+  for (const auto& decision : gap.decisions)
+    if (!decision.accepted()) out["reasons"][decision.variant.name()] = decision.reason;
+  out["variant"] = gap.uncovered.empty() ? Json(nullptr) : Json(gap.decisions.front().variant.name());
+  out["uncovered_capabilities"] = Json::array();
+  for (const auto& capability : gap.uncovered)
+    out["uncovered_capabilities"].push_back(capability.str());
+  out["advice"] = advice_json(gap.advice);
+  return out;
+}
+
 std::string lock_json(const ops::LockReport& report, LockAction action) {
   Json out = Json::object();
   out["schema"] = "kernels.lock-report/1";
@@ -80,12 +112,8 @@ std::string lock_json(const ops::LockReport& report, LockAction action) {
     out["kernels"].push_back(kernel_json(kernel));
   out["layers"] = locked_layers_json(report.lock.layers);
   out["gaps"] = Json::array();
-  for (const auto& gap : report.gaps) {
-    Json reasons = Json::object();
-    for (const auto& decision : gap.decisions)
-      reasons[decision.variant.name()] = decision.reason;
-    out["gaps"].push_back({{"target", gap.target}, {"repo_id", gap.repo.str()}, {"reasons", reasons}});
-  }
+  for (const auto& gap : report.gaps)
+    out["gaps"].push_back(gap_json(gap));
   out["requests"] = report.counters.requests;
   return out.dump(2) + "\n";
 }

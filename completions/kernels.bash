@@ -13,7 +13,7 @@ _kernels() {
     'download') options='--help --all-variants --variant --target --all-targets --dry-run --jobs --json --quiet --verbose --offline --cache --endpoint' ;;
     'check') options='--help --target --all-targets --mode --fail-on-fallback --rehash --explain --json --quiet --verbose --offline --cache --endpoint' ;;
     'versions') options='--help --target --json --quiet --verbose --offline --cache --endpoint' ;;
-    'variants') options='--help --version --revision --all-versions --target --only-compatible --json --quiet --verbose --offline --cache --endpoint' ;;
+    'variants') options='--help --version --revision --all-versions --target --only-compatible --explain --matrix --format --json --quiet --verbose --offline --cache --endpoint' ;;
     'info') options='--help --version --revision --json --quiet --verbose --offline --cache --endpoint' ;;
     'doctor') options='--help --sysroot --python --repo --json --quiet --verbose --offline --cache --endpoint' ;;
     'import') options='--help --repo-id --version --revision --quiet --verbose --offline --cache --endpoint' ;;

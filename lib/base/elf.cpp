@@ -395,15 +395,16 @@ class Reader {
 
   Status take_section(ByteView record, const ByteExtent& texts) {
     constexpr std::uint32_t kNoBits = 8;
-    constexpr std::uint64_t kMaxSectionName = 1024;
     auto type = field<std::uint32_t>(record, 4);
     ByteExtent bytes{.offset = field<std::uint64_t>(record, 24), .length = field<std::uint64_t>(record, 32)};
     if (type == 0 || type == kNoBits) bytes = {};
     if (bytes.offset > source_.size() || bytes.length > source_.size() - bytes.offset)
       return corrupt("a section leaves the file");
     auto name = source_.c_string(texts.offset + field<std::uint32_t>(record, 0), texts.offset + texts.length,
-                                 kMaxSectionName);
+                                 kMaxName);
     if (!name) return std::unexpected(std::move(name).error());
+    name_bytes_ += name->size();
+    if (name_bytes_ > kMaxNameBytes) return too_many("bytes of names", kMaxNameBytes);
     out_.sections.push_back({.name = std::string(*name), .type = type, .bytes = bytes});
     return {};
   }

@@ -250,7 +250,8 @@ void find_python(Findings& findings, const std::optional<fs::path>& interpreter)
   } else {
     findings.fact(Topic::python, "python", "none", "none found", Certainty::read);
   }
-  find_frameworks(findings, python ? python->sites : std::vector<fs::path>());
+  if (python) findings.out.python_packages = python->sites;
+  find_frameworks(findings, findings.out.python_packages);
 }
 
 }  // namespace kernels::machine

@@ -7,7 +7,7 @@ namespace kernels::ops {
 namespace fs = std::filesystem;
 
 static Error not_ready(const CheckRow& row) {
-  std::string name = "`" + row.repo.str() + "`";
+  std::string name = "`" + row.kernel + "`";
   switch (row.verdict) {
     case Verdict::no_variant: {
       std::string text = "no variant of " + name + " fits " + row.target;
@@ -19,11 +19,15 @@ static Error not_ready(const CheckRow& row) {
       return Error(Errc::integrity,
                    name + " has other bytes in the cache than were locked: " + row.damaged.front())
           .with_hint("run `kernels download` to fetch it again");
-    case Verdict::wrong_arch:
-      return Error(Errc::no_match, name + " has no code for this GPU").with_hint("`kernels check` says more");
     case Verdict::incomplete:
-    case Verdict::runs:
       break;
+    default:
+      for (const auto& item : row.items)
+        if (item.state == State::bad)
+          return Error(Errc::no_match, name + ": " + to_string(row.verdict) + ": " + item.text)
+              .with_hint(item.hint);
+      return Error(Errc::no_match, name + ": " + to_string(row.verdict))
+          .with_hint("`kernels check` says more");
   }
   return Error(Errc::not_found,
                name + " is not complete in the cache: " + row.missing.front() + " is missing")
@@ -32,15 +36,16 @@ static Error not_ready(const CheckRow& row) {
 
 Result<std::vector<BenchTarget>> locked_bench_targets(const cache::Layout& layout, const LockFiles& files,
                                                       const Target& target, const std::stop_token& stop) {
-  auto report = check_lock(layout, files, {.targets = {target}, .modes = {}}, [](const Event&) {}, stop);
+  auto report = check_lock(
+      layout, files, {.targets = {target}, .modes = {}, .python_packages = {}}, [](const Event&) {}, stop);
   if (!report) return fail(std::move(report).error());
   std::vector<BenchTarget> out;
   for (const auto& row : report->rows) {
-    if (row.verdict != Verdict::runs) return fail(not_ready(row));
-    out.push_back({.kernel = row.repo.str(),
-                   .commit = row.commit.str(),
+    if (!is_good(row.verdict)) return fail(not_ready(row));
+    out.push_back({.kernel = row.kernel,
+                   .commit = row.commit,
                    .variant = row.variant,
-                   .folder = layout.snapshot(row.repo, row.commit) / "build" / row.variant});
+                   .folder = layout.snapshot(*row.repo, *Commit::parse(row.commit)) / "build" / row.variant});
   }
   return out;
 }

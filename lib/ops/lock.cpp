@@ -4,8 +4,11 @@
 #include <set>
 
 #include "kernels/base/file.h"
+#include "kernels/base/log.h"
 #include "kernels/base/nearest.h"
-#include "kernels/ops/download.h"
+#include "kernels/ops/coverage.h"
+
+#include "listing.h"
 
 namespace kernels::ops {
 
@@ -42,14 +45,75 @@ static Result<std::vector<Target>> targets_of(const Project& project, const Lock
   return out;
 }
 
-static std::vector<TargetGap> find_gaps(const Lock& lock, const std::vector<Target>& targets) {
+static std::vector<Variant> variants_of(const resolve::VersionVariants& version) {
+  std::vector<Variant> out;
+  for (const auto& build : version.variants)
+    out.push_back(build.variant);
+  return out;
+}
+
+static std::vector<TargetGap> gaps_of(const LockedKernel& kernel, const std::vector<Target>& targets) {
   std::vector<TargetGap> out;
+  auto version = locked_variants(kernel);
   for (const auto& target : targets) {
-    VariantChoice choice{.kind = VariantChoice::Kind::best_for_targets, .targets = {target}, .names = {}};
-    for (auto& item : choose_variants(lock, choice))
-      if (item.variants.empty())
-        out.push_back(
-            {.target = target.name, .repo = item.kernel->repo, .decisions = std::move(item.decisions)});
+    TargetGap gap{.target = target.name,
+                  .repo = kernel.repo,
+                  .decisions = resolve::decide(variants_of(version), target),
+                  .uncovered = {},
+                  .advice = {}};
+    bool fits = !gap.decisions.empty() && gap.decisions.front().accepted();
+    if (fits) {
+      auto chosen = std::ranges::find(version.variants, gap.decisions.front().variant,
+                                      &resolve::DeclaredVariant::variant);
+      gap.uncovered = resolve::uncovered_capabilities(*chosen, target);
+    }
+    if (!fits || !gap.uncovered.empty()) out.push_back(std::move(gap));
+  }
+  return out;
+}
+
+struct KnownVersions {
+  std::vector<resolve::VersionVariants> versions;  // by number
+  std::size_t locked = 0;
+};
+
+/// The locked variants and, where the Hub tells them, those of the other versions.
+static KnownVersions all_versions(const LockedKernel& kernel, const LockRequest& request,
+                                  const std::stop_token& stop) {
+  KnownVersions out{.versions = {locked_variants(kernel)}, .locked = 0};
+  auto number = out.versions.front().version;
+  auto listings =
+      list_revisions({.settings = request.settings, .user_agent = request.user_agent}, kernel.repo,
+                     {.kind = RevisionChoice::Kind::all_versions, .version = 0, .revision = {}},
+                     {.metadata = ListingScope::WithMetadata::all}, stop);
+  if (!listings) {
+    // The gap is what people must hear about, and it is known without the others.
+    log(LogLevel::info, describe(listings.error()));
+    return out;
+  }
+  for (const auto& listing : *listings) {
+    if (!listing.named.version || listing.named.version == number) continue;
+    if (number && listing.named.version < number)
+      out.versions.insert(out.versions.begin() + static_cast<std::ptrdiff_t>(out.locked++),
+                          declared_variants(listing));
+    else
+      out.versions.push_back(declared_variants(listing));
+  }
+  return out;
+}
+
+static std::vector<TargetGap> find_gaps(const Lock& lock, const std::vector<Target>& targets,
+                                        const LockRequest& request, const std::stop_token& stop) {
+  std::vector<TargetGap> out;
+  for (const auto& kernel : lock.kernels) {
+    auto gaps = gaps_of(kernel, targets);
+    if (gaps.empty()) continue;
+    auto known = all_versions(kernel, request, stop);
+    for (auto& gap : gaps) {
+      auto target = std::ranges::find(targets, gap.target, &Target::name);
+      gap.advice = resolve::nearest_changes(known.versions, known.locked, *target);
+      out.push_back(std::move(gap));
+    }
   }
   return out;
 }
@@ -101,7 +165,7 @@ Result<LockReport> lock_project(const LockRequest& request, const std::stop_toke
   report.warnings.insert(report.warnings.end(), resolution->warnings.begin(), resolution->warnings.end());
   report.form = request.form.value_or(previous ? previous->pins.form : LockForm::v2);
   if (auto fits = check_form(report.lock, report.form); !fits) return fail(std::move(fits).error());
-  report.gaps = find_gaps(report.lock, *targets);
+  report.gaps = find_gaps(report.lock, *targets, request, stop);
   report.changed = !files_match(request.folder, report.lock, report.form);
   report.changes = diff_locks(previous && previous->sum ? *previous->sum : Lock{}, report.lock);
   bool write = request.write == WriteLock::yes && report.changed && report.gaps.empty();

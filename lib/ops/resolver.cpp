@@ -16,6 +16,7 @@
 
 #include "choose_ref.h"
 #include "layer_checks.h"
+#include "listing.h"
 
 namespace kernels::ops {
 
@@ -405,13 +406,8 @@ class Resolver {
   void fetch_checked(const Node& node, const FileEntry& file, Shared<std::string>& shared) {
     api_.file(node.repo, node.commit->str(), file.path, [file, &shared](Result<std::string> text) {
       if (!text) return shared.deliver(std::move(text));
-      auto hasher = file.blob.hasher(file.size);
-      hasher.update(*text);
-      auto hash = hasher.finish_hex();
-      if (text->size() == file.size && hash == file.blob.str()) return shared.deliver(std::move(text));
-      shared.deliver(fail(Error(Errc::integrity, "`" + file.path.str() + "` has the hash " + hash +
-                                                     ", but the listing says " + file.blob.str())
-                              .with_hint("the server or something on the way changed it")));
+      if (auto good = check_content(file, *text); !good) return shared.deliver(fail(std::move(good).error()));
+      shared.deliver(std::move(text));
     });
   }
 

@@ -249,14 +249,86 @@ TEST_CASE("lock: pyproject.toml gives the same lock as kernels.toml", "[cli]") {
   CHECK(world.read("kernels.sum") == sum);
 }
 
-TEST_CASE("lock: a target without a usable variant fails the lock with every reason", "[cli]") {
+TEST_CASE("lock: a target without a usable variant fails the lock, with every reason and the nearest change",
+          "[cli]") {
   World world;
   world.publish_simple("relu", 1);
-  world.project(std::string(kOne) + "[targets.old]\nos = \"linux\"\ncuda = \"12.8\"\ntvm-ffi = \"0.1\"\n");
+  world.project(std::string(kOne) +
+                "[targets.good]\nos = \"linux\"\ncuda = \"13.1\"\ntvm-ffi = \"0.1\"\n"
+                "[targets.old]\nos = \"linux\"\ncuda = \"12.8\"\ntvm-ffi = \"0.1\"\n");
   auto run = world.kernels({"lock", "--all-targets"});
+  INFO(run.out << run.err);
   CHECK(run.status == 1);
   CHECK(has(run.out, "target old would find no variant of acme/relu"));
   CHECK(has(run.out, "built for CUDA 13.0, but the target has CUDA 12.8"));
+  CHECK(has(run.out,
+            "  To make one fit:\n  -  install CUDA 13.0: version 1 has `tvm-ffi01-cu130-x86_64-linux`\n"));
+  CHECK_FALSE(has(run.out, "target good"));
+  CHECK(has(run.out, "Not locked: 1 gap"));
+  CHECK_FALSE(std::filesystem::exists(world.folder() / "kernels.lock"));
+  CHECK(world.kernels({"lock", "--target", "good"}).status == 0);
+  CHECK(world.kernels({"lock", "--check", "--all-targets"}).status == 1);
+}
+
+TEST_CASE("lock: a gap is advised from the other versions of the kernel, which the Hub knows", "[cli]") {
+  World world;
+  world.publish_simple("relu", 1);
+  world.publish({.repo = "acme/relu",
+                 .version = 3,
+                 .variants = {{"torch-stable-abi210-cu128-x86_64-linux", {{"__init__.py", "x\n"}}}}});
+  world.project(std::string(kOne) + "[targets.old]\nos = \"linux\"\ncuda = \"12.8\"\ntorch = \"2.11\"\n");
+  auto run = world.kernels({"lock", "--all-targets", "--json"});
+  CHECK(run.status == 1);
+  auto gaps = json::parse(run.out)["gaps"];
+  REQUIRE(gaps.size() == 1);
+  CHECK(gaps[0]["target"] == "old");
+  CHECK(gaps[0]["repo_id"] == "acme/relu");
+  CHECK(gaps[0]["reasons"].size() == 2);
+  CHECK(gaps[0]["variant"].is_null());
+  CHECK(gaps[0]["advice"][0] == json{{"kind", "change"},
+                                     {"text",
+                                      "version 3 has a stable-ABI build for you: "
+                                      "`torch-stable-abi210-cu128-x86_64-linux`"},
+                                     {"version", 3},
+                                     {"variant", "torch-stable-abi210-cu128-x86_64-linux"},
+                                     {"changes", {{"version", "3"}}}});
+  // That the Hub does not answer further questions changes nothing about the gap.
+  world.hub->add({.path_pattern = "/revision/v3", .lie = lie::status(404)});
+  auto alone = world.kernels({"lock", "--all-targets"});
+  CHECK(alone.status == 1);
+  CHECK(has(alone.out, "target old would find no variant of acme/relu"));
+  CHECK(has(alone.out,
+            "  -  a build for CUDA 13.0 exists, your torch is built for CUDA 12.8: install torch 2.11"));
+  CHECK_FALSE(has(alone.out, "version 3"));
+}
+
+TEST_CASE("lock: a variant without code for a GPU of the target is a gap", "[cli]") {
+  World world;
+  world.publish_simple("relu", 1);
+  world.project(std::string(kOne) +
+                "[targets.ampere]\nos = \"linux\"\ncuda = \"13.0\"\ntvm-ffi = \"0.1\"\n"
+                "capability = [\"8.0\", \"9.0\"]\n");
+  auto run = world.kernels({"lock", "--all-targets"});
+  INFO(run.out << run.err);
+  CHECK(run.status == 1);
+  CHECK(has(run.out,
+            "target ampere would choose tvm-ffi01-cu130-x86_64-linux of acme/relu, which has no code for "
+            "capability 8.0\n  Nothing that can be installed helps:\n"
+            "  -  no build that could be chosen declares code for capability 8.0\n"));
+  CHECK_FALSE(std::filesystem::exists(world.folder() / "kernels.lock"));
+  CHECK(world.kernels({"lock"}).status == 0);
+}
+
+TEST_CASE("lock: all targets of a project that has none is an error that shows how to describe one",
+          "[cli]") {
+  World world;
+  world.publish_simple("relu", 1);
+  world.project(kOne);
+  auto run = world.kernels({"lock", "--all-targets"});
+  CHECK(run.status == 2);
+  CHECK(has(run.err, "kernels.toml` has no targets"));
+  CHECK(has(run.err, "[targets.prod]"));
+  CHECK(run.out.empty());
   CHECK_FALSE(std::filesystem::exists(world.folder() / "kernels.lock"));
 }
 

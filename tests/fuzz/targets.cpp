@@ -23,6 +23,8 @@
 #include "kernels/model/target.h"
 #include "kernels/model/variant.h"
 #include "kernels/model/version.h"
+#include "kernels/resolve/advice.h"
+#include "kernels/resolve/coverage.h"
 #include "kernels/resolve/variants.h"
 
 #include "gpu_tables.h"
@@ -68,10 +70,18 @@ void project(std::string_view bytes) {
 
 void metadata(std::string_view bytes) {
   auto parsed = parse_metadata(bytes, "metadata.json");
-  if (!parsed) return;
+  if (!parsed) return require(!parsed.error().text().empty(), "an error says something");
   for (const auto& dependency : parsed->kernel_depends)
     require(!dependency.display().empty(), "a dependency has a name");
-  resolve::archs_cover(parsed->archs, {.major = 9, .minor = 0});
+  MajorMinor capability{.major = 9, .minor = 0};
+  auto covered = resolve::archs_cover(parsed->archs, capability);
+  auto is_yes = [&](const std::string& arch) {
+    return resolve::arch_covers(arch, capability) == resolve::Covered::yes;
+  };
+  require((covered == resolve::Covered::yes) == std::ranges::any_of(parsed->archs, is_yes),
+          "a GPU is covered by one architecture or by none");
+  for (const auto& arch : parsed->archs)
+    require(resolve::base_arch(arch).size() <= arch.size(), "the base of an architecture is a part of it");
 }
 
 void kernel_status(std::string_view bytes) {
@@ -93,12 +103,50 @@ void hub_answers(std::string_view bytes) {
   }
 }
 
+/// What must hold for every set of variants and every machine.
+void decide_all(const std::vector<std::string>& names, const kernels::Target& machine) {
+  auto parsed = resolve::parse_variant_names(names);
+  require(parsed.valid.size() + parsed.invalid.size() == names.size(), "every name is a variant or is not");
+  resolve::VersionVariants version{.version = 1, .name = "v1", .variants = {}};
+  for (const auto& variant : parsed.valid)
+    version.variants.push_back({.variant = variant});
+  auto decisions = resolve::decide(parsed.valid, machine);
+  auto is_accepted = [](const resolve::Decision& decision) { return decision.accepted(); };
+  require(std::ranges::is_partitioned(decisions, is_accepted), "what fits comes before what does not");
+  for (const auto& item : resolve::nearest_changes({version, version}, 0, machine)) {
+    require(!item.text.empty(), "advice says something");
+    if (item.kind == resolve::Advice::Kind::statement) continue;
+    auto changed = resolve::decide(parsed.valid, item.target);
+    require(changed.front().accepted() && changed.front().variant.name() == item.variant, "advice is right");
+    require(item.target.os == machine.os && item.target.cpu == machine.cpu,
+            "nobody is told to buy a machine");
+  }
+  for (const auto& table : resolve::coverage_of({version}).tables) {
+    require(table.cells.size() == table.rows.size(), "a table has its rows");
+    for (const auto& row : table.cells)
+      require(row.size() == table.columns.size(), "a row has its cells");
+  }
+}
+
+/// One name a line; of a dozen together, decisions, advice and a table are made.
 void variant(std::string_view bytes) {
-  auto parsed = parse_variant(bytes);
-  if (!parsed) return;
-  auto again = parse_variant(parsed->name());
-  require(again.has_value() && again->name() == parsed->name(), "a rendered name renders to itself");
-  resolve::decide({*parsed, *again}, kernels::Target{});
+  std::vector<std::string> names;
+  while (!bytes.empty() && names.size() < 12) {
+    auto end = std::min(bytes.find('\n'), bytes.size());
+    names.emplace_back(bytes.substr(0, end));
+    bytes.remove_prefix(std::min(bytes.size(), end + 1));
+    auto parsed = parse_variant(names.back());
+    if (!parsed) continue;
+    auto again = parse_variant(parsed->name());
+    require(again.has_value() && again->name() == parsed->name(), "a rendered name renders to itself");
+    auto meant = resolve::meant_backend(parsed->backend);
+    require(meant.tag() == parsed->backend.tag(), "the version that is meant has the same tag");
+  }
+  kernels::Target machine;
+  machine.torch = MajorMinor{.major = 2, .minor = 10};
+  machine.cxx11_abi = true;
+  machine.backend = {.kind = BackendKind::cuda, .version = MajorMinor{.major = 12, .minor = 8}};
+  decide_all(names, machine);
 }
 
 void version(std::string_view bytes) {
@@ -124,7 +172,14 @@ void version(std::string_view bytes) {
 
 void target(std::string_view bytes) {
   auto parsed = parse_target(bytes);
-  if (parsed) require(!parsed->display().empty(), "a target can be shown");
+  if (!parsed) return require(!parsed.error().text().empty(), "an error says something");
+  require(!parsed->display().empty(), "a target can be shown");
+  static const std::vector<std::string> kNames = {
+      "torch210-cxx11-cu128-x86_64-linux", "torch-stable-abi29-cu130-x86_64-linux", "torch-npu",
+      "tvm-ffi01-cpu-aarch64-linux",       "torch211-metal-aarch64-darwin",         "torch-universal",
+      "torch210-xpu20253-x86_64-windows",  "torch210-cxx98-rocm710-x86_64-linux"};
+  decide_all(kNames, *parsed);
+  decide_all({kNames[0], kNames[3], kNames[7]}, *parsed);
 }
 
 void url(std::string_view bytes) {

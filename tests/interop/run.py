@@ -17,7 +17,8 @@ import fixtures
 from environments import IndexUnreachable, environment
 from fixtures import Program, Server, clean_environment, put
 
-PYTHON_NEW = PYTHON_016 = PROGRAM = BUILT = LAYER_CHOICES = None
+PYTHON_NEW = PYTHON_016 = PROGRAM = BUILT = LAYER_CHOICES = VARIANT_DECISIONS = None
+VARIANT_ROUNDS = 4000
 TRUSTED = ("--trusted-publisher", "acme")
 
 
@@ -324,29 +325,44 @@ class LockFiles(Interop):
                 self.assertEqual({name: after[name] for name in before}, before)
 
 
-class LayerMappings(unittest.TestCase):
-    def test_random_mappings_choose_what_the_package_chooses(self):
-        script = Path(__file__).resolve().parent / "layers_differential.py"
+class Differential(unittest.TestCase):
+    """Random questions to the package and to us. The scripts take more rounds and a seed when they are run by hand."""
+
+    def compare(self, script: str, *args) -> None:
+        path = Path(__file__).resolve().parent / script
         with tempfile.TemporaryDirectory(prefix="kernels-interop-") as place:
-            result = subprocess.run([str(PYTHON_NEW), str(script), "--program", LAYER_CHOICES, "--rounds", "200"],
+            result = subprocess.run([str(PYTHON_NEW), str(path), *map(str, args)],
                                     env=clean_environment(Path(place) / "hub", "http://127.0.0.1:1"), capture_output=True,
                                     text=True, timeout=300)
         print(result.stdout)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
+    def test_random_mappings_choose_what_the_package_chooses(self):
+        self.compare("layers_differential.py", "--program", LAYER_CHOICES, "--rounds", 200)
+
+    def test_random_systems_decide_about_variants_as_the_package_does(self):
+        self.compare("variants_differential.py", "--decisions", VARIANT_DECISIONS, "--rounds", VARIANT_ROUNDS)
+
+    def test_the_program_shows_what_the_package_accepts(self):
+        self.compare("variants_differential.py", "--program", PROGRAM.path, "--rounds", 60)
+
 
 def main() -> int:
-    global PYTHON_NEW, PYTHON_016, PROGRAM, BUILT, LAYER_CHOICES
+    global PYTHON_NEW, PYTHON_016, PROGRAM, BUILT, LAYER_CHOICES, VARIANT_DECISIONS, VARIANT_ROUNDS
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--program", required=True)
     parser.add_argument("--built", type=Path, required=True)
     parser.add_argument("--layer-choices", required=True)
+    parser.add_argument("--variant-decisions", required=True)
+    parser.add_argument("--variant-rounds", type=int, default=VARIANT_ROUNDS, help="random systems and sets of variants")
     parser.add_argument("tests", nargs="*")
     options = parser.parse_args()
     PROGRAM = Program(os.environ.get("KERNELS_BIN") or options.program)
     BUILT = options.built
     LAYER_CHOICES = options.layer_choices
+    VARIANT_DECISIONS = options.variant_decisions
+    VARIANT_ROUNDS = options.variant_rounds
     try:
         PYTHON_NEW = environment(options.work, "new", "requirements-new.txt")
         PYTHON_016 = environment(options.work, "016", "requirements-016.txt")

@@ -70,6 +70,8 @@ struct Detected {
   std::optional<MajorMinor> driver_cuda = {};
   /// The CUDA that torch was built for; absent without torch or for other builds.
   std::optional<MajorMinor> torch_cuda = {};
+  /// Folders with the packages of the Python environment, the most specific first.
+  std::vector<std::filesystem::path> python_packages = {};
   bool is_musl = false;  ///< the C library is not glibc
 };
 

@@ -11,6 +11,7 @@
 #include "kernels/model/lock.h"
 #include "kernels/model/target.h"
 #include "kernels/ops/resolver.h"
+#include "kernels/resolve/advice.h"
 #include "kernels/resolve/variants.h"
 
 namespace kernels::ops {
@@ -29,11 +30,14 @@ struct LockRequest {
   std::string user_agent;
 };
 
-/// A kernel of which a target would find no usable variant.
+/// A kernel of which a target would find no usable variant: none fits, or the one that it would choose
+/// declares no code for a GPU of the target.
 struct TargetGap {
   std::string target;
   RepoId repo;
-  std::vector<resolve::Decision> decisions;
+  std::vector<resolve::Decision> decisions;  ///< best first
+  std::vector<MajorMinor> uncovered;         ///< the GPUs without code, where a variant fits
+  std::vector<resolve::Advice> advice;       ///< the nearest changes; never empty
 };
 
 struct LockReport {
@@ -47,7 +51,8 @@ struct LockReport {
 };
 
 /// Resolves a project and writes its lock files, or says what would change.
-/// A lock with gaps is not written. Errors as of `resolve_project`, and io.
+/// A lock with gaps is not written; for its advice the Hub is asked for the other versions of those kernels.
+/// Errors as of `resolve_project`, and io; invalid_argument: all targets of a project that has none.
 Result<LockReport> lock_project(const LockRequest& request, const std::stop_token& stop);
 
 /// The target of this name in the project file, or a description such as `os=linux,cuda=13.0`.

@@ -12,6 +12,7 @@
 #include "kernels/model/metadata.h"
 #include "kernels/model/repo.h"
 #include "kernels/model/target.h"
+#include "kernels/resolve/advice.h"
 #include "kernels/resolve/variants.h"
 
 namespace kernels::ops {
@@ -36,6 +37,9 @@ struct RevisionVariants {
   std::string name;      ///< the short form: `v1`
   std::vector<resolve::Decision> decisions;
   std::vector<std::string> invalid;
+  // Only by the functions that explain:
+  std::vector<MajorMinor> uncovered;    ///< GPUs of the target that the chosen variant declares no code for
+  std::vector<resolve::Advice> advice;  ///< what would help, if anything is amiss
 };
 
 struct RepositoryVariants {
@@ -56,6 +60,14 @@ Result<RepositoryVariants> list_variants(const QueryInputs& inputs, const RepoId
                                          const std::stop_token& stop);
 /// The same for a folder with `build/`, or one that holds variants itself.
 Result<RepositoryVariants> list_local_variants(const std::filesystem::path& folder, const Target& target);
+
+/// The same with the nearest changes that would help where nothing fits, or not well. For that the other
+/// versions are listed too, and for a target with GPUs the metadata of all variants is read, all at once.
+/// Errors  as above; integrity: metadata that is not what the listing says.
+Result<RepositoryVariants> explain_variants(const QueryInputs& inputs, const RepoId& repo,
+                                            const RevisionChoice& choice, const Target& target,
+                                            const std::stop_token& stop);
+Result<RepositoryVariants> explain_local_variants(const std::filesystem::path& folder, const Target& target);
 
 /// What a kernel is, from the metadata of its first variant that has some.
 struct KernelInfo {

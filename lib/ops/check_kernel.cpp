@@ -1,0 +1,261 @@
+#include <algorithm>
+#include <array>
+
+#include "kernels/base/hash.h"
+#include "kernels/cache/layout.h"
+#include "kernels/cache/snapshot.h"
+#include "kernels/ops/check.h"
+
+#include "check_judge.h"
+#include "inspect_variant.h"
+#include "listing.h"
+#include "variant_content.h"
+
+// Checking kernels that no project has locked: on the Hub, in a folder, a single library.
+
+namespace kernels::ops {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The digest covers everything in a variant but the file that holds it and its signature.
+bool is_covered(const std::string& path) {
+  return path != "metadata.json" && path != "metadata.json.sigstore";
+}
+
+Result<std::string> digest_of(VariantContent& content, const std::string& path, HashAlgorithm algorithm) {
+  auto source = content.open(path);
+  if (!source) return std::unexpected(std::move(source).error());
+  Hasher hasher(algorithm);
+  for (std::uint64_t at = 0; at < (*source)->size(); at += ByteSource::kMaxView) {
+    auto bytes = (*source)->view(at, std::min(ByteSource::kMaxView, (*source)->size() - at));
+    if (!bytes) return std::unexpected(std::move(bytes).error());
+    hasher.update(bytes->bytes());
+  }
+  return to_base64(hasher.finish());
+}
+
+/// Compares a local variant with the digest in its metadata: other bytes, missing and unknown files.
+void check_digest(CheckRow& row, VariantContent& content, const InspectedVariant& inspected) {
+  for (const auto& file : content.files()) {
+    ++row.files;
+    row.bytes += file.size;
+  }
+  if (!inspected.metadata || !inspected.metadata->digest_algorithm) {
+    row.items.push_back({.aspect = Aspect::files,
+                         .state = State::unknown,
+                         .brief = "no digest",
+                         .text = "the metadata holds no digest to compare the files with",
+                         .hint = {}});
+    return;
+  }
+  const auto& digests = inspected.metadata->digest_files;
+  for (const auto& [path, digest] : digests) {
+    if (content.find(path) == nullptr) {
+      row.missing.push_back(path);
+      continue;
+    }
+    auto found = digest_of(content, path, *inspected.metadata->digest_algorithm);
+    if (!found || *found != digest) row.damaged.push_back(path);
+  }
+  for (const auto& file : content.files())
+    if (is_covered(file.path) && !digests.contains(file.path))
+      row.damaged.push_back(file.path + " (unknown)");
+  judge_files(row, "the digest in metadata.json");
+}
+
+struct Subject {
+  std::string kernel;
+  std::string revision;
+  std::string commit;
+  std::vector<std::string> names;
+};
+
+enum class Verify { digest, nothing };
+
+class KernelChecker {
+ public:
+  explicit KernelChecker(const CheckRequest& request) : request_(request) {}
+
+  /// `open` gives the content of one variant.
+  template <class Open>
+  Status check(const Subject& subject, const std::string& module, Verify verify, const Open& open) {
+    std::map<std::string, Entry> entries;
+    for (const auto& target : request_.targets) {
+      auto row = decide_row(subject.kernel, subject.names, target);
+      row.revision = subject.revision;
+      row.commit = subject.commit;
+      if (!row.variant.empty()) {
+        auto [entry, is_new] = entries.try_emplace(row.variant);
+        if (is_new) {
+          auto content = open(row.variant);
+          if (!content) return std::unexpected(std::move(content).error());
+          entry->second.content = std::move(*content);
+          entry->second.inspected =
+              inspect_variant(*entry->second.content, row.variant, module, WithFunctions::no);
+        }
+        auto chosen = row.decisions.front().variant;
+        judge(row, target, chosen, entry->second, verify);
+      }
+      conclude(row);
+      report.rows.push_back(std::move(row));
+    }
+    return {};
+  }
+
+  /// One library without a variant's name: what it is built for is guessed from what it holds.
+  Status check_file(const fs::path& file) {
+    auto content = file_content(file);
+    if (!content) return std::unexpected(std::move(content).error());
+    Entry entry{.content = std::move(*content), .inspected = {}};
+    entry.inspected = inspect_variant(*entry.content, {}, {}, WithFunctions::no);
+    const auto& library = entry.inspected.libraries.front();
+    if (!library.facts)
+      return fail(Error(Errc::no_match, "`" + file.string() + "` cannot be read: " + library.failure));
+    auto chosen = guess_variant(*library.facts);
+    for (const auto& target : request_.targets) {
+      CheckRow row;
+      row.kernel = file.string();
+      row.target = target.name;
+      row.variant = "(file)";
+      row.files = 1;
+      row.bytes = library.size;
+      judge(row, target, chosen, entry, Verify::nothing);
+      conclude(row);
+      report.rows.push_back(std::move(row));
+    }
+    return {};
+  }
+
+  CheckReport report;
+
+ private:
+  struct Entry {
+    std::unique_ptr<VariantContent> content;
+    InspectedVariant inspected;
+  };
+
+  static Variant guess_variant(const inspect::LibraryFacts& facts) {
+    Variant out;
+    out.framework = facts.tvm_ffi_functions.empty() ? Framework::torch : Framework::tvm_ffi;
+    out.os = facts.kind == inspect::FileKind::mach_o    ? "darwin"
+             : facts.kind == inspect::FileKind::windows ? "windows"
+                                                        : "linux";
+    if (facts.elf) out.cpu = inspect::cpu_name(facts.elf->machine);
+    bool is_cuda = !facts.gpu.containers.empty();
+    bool is_amd = std::ranges::find(facts.gpu.foreign, inspect::ForeignCode::amd) != facts.gpu.foreign.end();
+    out.backend.kind = is_cuda ? BackendKind::cuda : is_amd ? BackendKind::rocm : BackendKind::cpu;
+    return out;
+  }
+
+  void judge(CheckRow& row, const Target& target, const Variant& chosen, Entry& entry, Verify verify) {
+    if (verify == Verify::digest) check_digest(row, *entry.content, entry.inspected);
+    bool is_here = target.name.starts_with(Target{}.name);
+    judge_content(row, {.target = target,
+                        .chosen = chosen,
+                        .inspected = entry.inspected,
+                        .signatures = request_.signatures,
+                        .python_packages = is_here ? &request_.python_packages : nullptr,
+                        .name_functions = [&](const InspectedLibrary& library, const auto& containers) {
+                          return functions_in(*entry.content, library, containers, kMostFunctions,
+                                              kMostImageBytes);
+                        }});
+  }
+
+  const CheckRequest& request_;
+};
+
+/// Other versions may serve a target that this one does not.
+void add_advice(CheckReport& report, const std::vector<resolve::VersionVariants>& versions, std::size_t asked,
+                const CheckRequest& request) {
+  for (std::size_t i = 0; i < report.rows.size(); ++i)
+    if (report.rows[i].verdict == Verdict::no_variant || report.rows[i].verdict == Verdict::would_not)
+      report.rows[i].advice = resolve::nearest_changes(versions, asked, request.targets[i]);
+}
+
+void note_remote(CheckReport& report, const Listing& listing) {
+  for (auto& row : report.rows) {
+    if (row.variant.empty() || row.item(Aspect::files) != nullptr) continue;
+    auto prefix = "build/" + row.variant + "/";
+    for (const auto& file : listing.files)
+      if (file.path.str().starts_with(prefix)) {
+        ++row.files;
+        row.bytes += file.size;
+      }
+    row.items.push_back(
+        {.aspect = Aspect::files,
+         .state = State::none,
+         .brief = "on the Hub",
+         .text = std::to_string(row.files) + " files on the Hub, which were not downloaded or verified",
+         .hint = {}});
+    conclude(row);
+  }
+}
+
+}  // namespace
+
+Result<CheckReport> check_repository(const QueryInputs& inputs, const RepoId& repo,
+                                     const RevisionChoice& choice, const CheckRequest& request,
+                                     const std::stop_token& stop) {
+  using Scope = ListingScope;
+  auto listings = list_revisions(
+      inputs, repo, choice, {.versions = Scope::Versions::all, .metadata = Scope::WithMetadata::none}, stop);
+  if (!listings) return std::unexpected(std::move(listings).error());
+  auto found = std::ranges::find_if(*listings, [](const Listing& item) { return item.named.asked; });
+  if (found == listings->end()) return fail(Errc::not_found, "`" + repo.str() + "` has no such revision");
+  const auto& listing = *found;
+  cache::Layout layout(inputs.settings.cache);
+  HubSession session(inputs.settings, inputs.user_agent, stop);
+  Subject subject{.kernel = repo.str(),
+                  .revision = listing.named.name,
+                  .commit = listing.commit.str(),
+                  .names = variant_folders(listing.files)};
+  KernelChecker checker(request);
+  auto done = checker.check(
+      subject, module_of(repo), Verify::nothing,
+      [&](const std::string& name) -> Result<std::unique_ptr<VariantContent>> {
+        if (inputs.settings.offline || is_cached(layout, repo, listing.commit, listing.files, name))
+          return folder_content(layout.snapshot(repo, listing.commit) / "build" / name);
+        return hub_content(session, repo, listing.commit, listing.files, name);
+      });
+  if (!done) return std::unexpected(std::move(done).error());
+  note_remote(checker.report, listing);
+  checker.report.fetched = session.counters;
+  std::vector<resolve::VersionVariants> versions;
+  for (const auto& item : *listings)
+    versions.push_back(declared_variants(item));
+  add_advice(checker.report, versions, static_cast<std::size_t>(found - listings->begin()), request);
+  for (auto& row : checker.report.rows)
+    row.repo = repo;
+  return std::move(checker.report);
+}
+
+Result<CheckReport> check_path(const fs::path& path, const CheckRequest& request,
+                               const std::stop_token& stop) {
+  KernelChecker checker(request);
+  std::error_code code;
+  Status done;
+  if (!fs::is_directory(path, code)) {
+    done = checker.check_file(path);
+  } else if (auto name = variant_folder_name(path); !name.empty()) {
+    Subject subject{.kernel = path.string(), .revision = {}, .commit = {}, .names = {name}};
+    done =
+        checker.check(subject, {}, Verify::digest, [&](const std::string&) { return folder_content(path); });
+  } else {
+    auto build = build_folder(path);
+    if (!build) return std::unexpected(std::move(build).error());
+    auto names = local_names(*build);
+    if (!names) return std::unexpected(std::move(names).error());
+    Subject subject{.kernel = path.string(), .revision = {}, .commit = {}, .names = *names};
+    done = checker.check(subject, {}, Verify::digest,
+                         [&](const std::string& variant) { return folder_content(*build / variant); });
+    if (auto versions = local_variants(path); done && versions)
+      add_advice(checker.report, {*versions}, 0, request);
+  }
+  if (!done) return std::unexpected(std::move(done).error());
+  if (stop.stop_requested()) return fail(Errc::interrupted, "stopped");
+  return std::move(checker.report);
+}
+
+}  // namespace kernels::ops
