@@ -115,6 +115,7 @@ ExitCode run_bench(const CommandLine& line, App& app) {
   auto settings = app.settings();
   if (!settings) return app.fail(settings.error());
   auto machine = app.machine().target;
+  machine.free_threaded_python = false;  // the worker calls kernels without any Python
   auto device = parse_bench_device(line.device, machine);
   if (!device) return app.fail(device.error());
   if (device->kind == runtime::DeviceKind::cpu) machine.backend = {};

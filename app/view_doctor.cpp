@@ -96,7 +96,7 @@ static Rows fact_rows(const machine::Detected& machine, machine::Topic topic) {
 static std::string capability_certainty(const machine::Detected& machine, std::size_t index) {
   auto name = "capability of GPU " + std::to_string(index);
   for (const auto& fact : machine.facts)
-    if (fact.name == name) return std::string(to_string(fact.certainty)) + " (" + fact.source + ")";
+    if (fact.name == name) return to_string(fact.certainty);
   return "unknown";
 }
 
@@ -120,7 +120,7 @@ static std::string gpu_section(const machine::Detected& machine) {
 static std::string hub_section(const ops::DoctorReport& report) {
   Rows settings;
   for (const auto& setting : report.hub)
-    settings.push_back({setting.name, setting.value, setting.source});
+    settings.push_back({setting.name, setting.value, to_string(setting.certainty), setting.source});
   Rows routes;
   for (const auto& route : report.routes) {
     std::string result = to_text(route.state);
@@ -274,7 +274,10 @@ std::string doctor_json(const ops::DoctorReport& report) {
   out["target"] = target_json(report.machine.target);
   out["hub"] = Json::array();
   for (const auto& setting : report.hub)
-    out["hub"].push_back({{"name", setting.name}, {"value", setting.value}, {"source", setting.source}});
+    out["hub"].push_back({{"name", setting.name},
+                          {"value", setting.value},
+                          {"source", setting.source},
+                          {"certainty", to_string(setting.certainty)}});
   out["routes"] = Json::array();
   for (const auto& route : report.routes)
     out["routes"].push_back(route_json(route));

@@ -43,7 +43,7 @@ void find_cxx11_abi(Findings& findings, const fs::path& site) {
   if (target.os != "linux") return;
   auto file = site / "torch/share/cmake/Torch/TorchConfig.cmake";
   if (auto flag = cxx11_abi_flag(findings.sysroot.read(file).value_or(""))) {
-    target.cxx11_abi = *flag;
+    target.cxx11_abi = flag;
     return findings.fact(Topic::python, "cxx11-abi", *flag ? "true" : "false", file.string(),
                          Certainty::read);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "loader.h"
+#include "texts.h"
 
 namespace kernels::machine {
 
@@ -94,6 +95,9 @@ static void find_here(Findings& findings) {
   std::optional<Sourced<MajorMinor>> version;
   if (cuda.cuda) version = {*cuda.cuda, "cuDriverGetVersion", Certainty::asked};
   if (usable) set_backend(findings, version);
+  if (auto visible = findings.environment("CUDA_VISIBLE_DEVICES"); visible && findings.wants_everything())
+    findings.fact(Topic::gpu, "CUDA_VISIBLE_DEVICES", visible->empty() ? "none" : shown(*visible),
+                  "the environment", Certainty::read);
   if (usable || findings.wants_everything()) {
     set_driver_cuda(findings, version);
     std::optional<Sourced<std::string>> driver;

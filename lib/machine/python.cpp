@@ -121,7 +121,7 @@ class EnvironmentFinder {
     return out;
   }
 
-  void set_version(PythonName name, std::string version, fs::path source, Certainty certainty) {
+  void set_version(PythonName name, std::string version, const fs::path& source, Certainty certainty) {
     out_.name = name;
     out_.version = std::move(version);
     out_.version_source = source.string();

@@ -1,8 +1,9 @@
 #include "kernels/ops/doctor.h"
 
 #include <algorithm>
-
-#include "kernels/base/file.h"
+#include <array>
+#include <filesystem>
+#include <iterator>
 
 #include "doctor_parts.h"
 
@@ -17,22 +18,27 @@ constexpr const char* kUsualRepo = "kernels-community/activation";
 constexpr std::array kProxyVariables = {"https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy",
                                         "ALL_PROXY",   "no_proxy",    "NO_PROXY"};
 
+HubSetting setting(std::string name, std::string value, const std::string& source) {
+  return {.name = std::move(name),
+          .value = std::move(value),
+          .source = source.empty() ? "default" : source,
+          .certainty =
+              source.empty() || source == "default" ? machine::Certainty::assumed : machine::Certainty::read};
+}
+
 std::vector<HubSetting> describe_settings(const hub::Settings& settings,
                                           const machine::Environment& environment) {
   std::vector<HubSetting> out;
-  out.push_back({.name = "endpoint", .value = settings.endpoint, .source = settings.endpoint_source});
-  out.push_back({.name = "token",
-                 .value = settings.token.empty() ? "none" : "present",
-                 .source = settings.token.empty() ? "none found" : settings.token_source});
-  out.push_back({.name = "offline",
-                 .value = settings.offline ? "yes" : "no",
-                 .source = settings.offline ? settings.offline_source : "default"});
+  out.push_back(setting("endpoint", settings.endpoint, settings.endpoint_source));
+  bool has_token = !settings.token.empty();
+  out.push_back(
+      setting("token", has_token ? "present" : "none", has_token ? settings.token_source : "none found"));
+  out.push_back(setting("offline", settings.offline ? "yes" : "no", settings.offline_source));
   for (const char* name : kProxyVariables)
     if (auto value = environment(name); value && !value->empty())
-      out.push_back({.name = "proxy", .value = without_user_info(*value), .source = name});
-  out.push_back({.name = "certificates",
-                 .value = settings.ca_file.empty() ? "of the system" : settings.ca_file,
-                 .source = settings.ca_file.empty() ? "default" : settings.ca_source});
+      out.push_back(setting("proxy", without_user_info(*value), name));
+  out.push_back(setting("certificates", settings.ca_file.empty() ? "of the system" : settings.ca_file,
+                        settings.ca_source));
   return out;
 }
 

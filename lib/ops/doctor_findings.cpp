@@ -60,7 +60,7 @@ class Findings {
   }
 
   bool is_divided() const {
-    return std::ranges::any_of(machine_.gpus, [](const auto& gpu) { return gpu.mig == true; });
+    return std::ranges::any_of(machine_.gpus, [](const auto& gpu) { return gpu.mig.value_or(false); });
   }
 
   void torch() {

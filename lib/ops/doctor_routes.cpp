@@ -103,13 +103,12 @@ class Prober {
       report->host = host_of(trace.url);
       report->redirected = trace.hops > 0;
     };
-    client_->start(std::move(request),
-                   [this, report, begin, absence, then](Result<hub::HttpResponse> response) {
-                     report->time = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - begin);
-                     judge(*report, absence, response);
-                     if (report->state == RouteState::ok && response->head.status < 300 && then)
-                       then(*response);
-                   });
+    client_->start(std::move(request), [this, report, begin, absence,
+                                        then = std::move(then)](Result<hub::HttpResponse> response) {
+      report->time = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - begin);
+      judge(*report, absence, response);
+      if (report->state == RouteState::ok && response->head.status < 300 && then) then(*response);
+    });
   }
 
   void judge(RouteReport& report, Absence absence, const Result<hub::HttpResponse>& response) const {

@@ -91,7 +91,10 @@ class HubKernelSource final : public layers::KernelSource {
 
  private:
   const Target& this_machine() {
-    if (!options_.target) options_.target = machine::detect(hub::process_environment()).target;
+    if (!options_.target) {
+      options_.target = machine::detect(hub::process_environment()).target;
+      options_.target->free_threaded_python = false;  // no Python takes part in this process
+    }
     return *options_.target;
   }
 

@@ -208,7 +208,8 @@ TEST_CASE("doctor: secrets are not shown", "[cli]") {
   auto report = json::parse(run.out);
   auto token = std::ranges::find_if(report["hub"], [](const auto& item) { return item["name"] == "token"; });
   REQUIRE(token != report["hub"].end());
-  CHECK(*token == json{{"name", "token"}, {"value", "present"}, {"source", "HF_TOKEN"}});
+  CHECK(*token ==
+        json{{"name", "token"}, {"value", "present"}, {"source", "HF_TOKEN"}, {"certainty", "read"}});
   // The server of these tests has no accounts: that alone is no problem.
   CHECK(route(report, "whoami")["status"] == 401);
   CHECK(run.status == 0);

@@ -240,17 +240,21 @@ TEST_CASE("survey: hostile files end in an answer, soon", "[machine]") {
   fixture.file("venv/pyvenv.cfg",
                "home = ../../../../../..\nversion = 99999999999.1\ninclude-system-site-packages = true\n");
   fixture.file("venv/lib/python3.99999999999/site-packages/x", "");
-  for (int i = 0; i < 3000; ++i) {
-    auto id = "sys/bus/pci/devices/" + std::to_string(i);
+  for (const char* kind : {"good", "bad"}) {
+    auto id = std::string("sys/devices/") + kind;
     fixture.file(id + "/vendor", "0x10de\n");
     fixture.file(id + "/class", "0x030000\n");
-    fixture.file(id + "/device", i % 2 == 0 ? "0x2330\n" : "garbage");
-    fixture.file("proc/driver/nvidia/gpus/" + std::to_string(i) + "/information",
-                 "Model: \x1b[31m\xff\nDevice Minor: 18446744073709551615\n");
+    fixture.file(id + "/device", std::string(kind) == "good" ? "0x2330\n" : "garbage");
+  }
+  fixture.file("information/information", "Model: \x1b[31m\xff\nDevice Minor: 18446744073709551615\n");
+  for (int i = 0; i < 3000; ++i) {
+    auto id = std::to_string(i);
+    fixture.link("sys/bus/pci/devices/" + id, i % 2 == 0 ? "../../../devices/good" : "/sys/devices/bad");
+    fixture.link("proc/driver/nvidia/gpus/" + id, "/information");
   }
   auto begin = std::chrono::steady_clock::now();
   auto machine = fixture.survey("/venv");
-  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(10));
   CHECK(machine.gpus.size() <= 256);
   CHECK(machine.target.capabilities == std::vector<MajorMinor>{{9, 0}});
   for (const auto& gpu : machine.gpus) {
@@ -264,12 +268,15 @@ TEST_CASE("survey: hostile files end in an answer, soon", "[machine]") {
 
 TEST_CASE("survey: thousands of KFD nodes are counted to a bound", "[machine]") {
   Fixture fixture;
-  for (int i = 0; i < 2000; ++i) {
-    auto node = "sys/class/kfd/kfd/topology/nodes/" + std::to_string(i);
-    fixture.file(node + "/properties",
-                 "gfx_target_version " + std::string(i % 3 == 0 ? "0" : "90402") + "\n");
-    fixture.file(node + "/mem_banks/0/properties", "heap_type 1\nsize_in_bytes 18446744073709551615\n");
+  for (const char* version : {"0", "90402"}) {
+    fixture.file(std::string("node/") + version + "/properties",
+                 std::string("gfx_target_version ") + version + "\n");
+    fixture.file(std::string("node/") + version + "/mem_banks/0/properties",
+                 "heap_type 1\nsize_in_bytes 18446744073709551615\n");
   }
+  for (int i = 0; i < 3000; ++i)
+    fixture.link("sys/class/kfd/kfd/topology/nodes/" + std::to_string(i),
+                 i % 3 == 0 ? "/node/0" : "/node/90402");
   fixture.file("opt/rocm/.info/version", "7.0.2-56\n");
   auto machine = fixture.survey();
   CHECK(machine.gpus.size() == 256);

@@ -61,17 +61,17 @@ enum class CudaState {
 
 /// A machine as a target, with the source of everything that went into it.
 struct Detected {
-  Target target;
-  std::vector<Fact> facts;
-  std::vector<Gpu> gpus;
+  Target target = {};
+  std::vector<Fact> facts = {};
+  std::vector<Gpu> gpus = {};
   CudaState cuda = CudaState::no_library;
-  std::string cuda_failure;
+  std::string cuda_failure = {};
   /// The newest CUDA that the driver runs.
-  std::optional<MajorMinor> driver_cuda;
+  std::optional<MajorMinor> driver_cuda = {};
   /// The CUDA that torch was built for; absent without torch or for other builds.
-  std::optional<MajorMinor> torch_cuda;
+  std::optional<MajorMinor> torch_cuda = {};
   /// Folders with the packages of the Python environment, the most specific first.
-  std::vector<std::filesystem::path> python_packages;
+  std::vector<std::filesystem::path> python_packages = {};
   bool is_musl = false;  ///< the C library is not glibc
 };
 

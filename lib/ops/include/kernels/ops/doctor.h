@@ -33,6 +33,7 @@ struct HubSetting {
   std::string name;
   std::string value;
   std::string source;
+  machine::Certainty certainty = machine::Certainty::read;  ///< assumed: a default
 };
 
 enum class RouteState {
