@@ -49,14 +49,14 @@ TEST_CASE("check: missing files, other bytes and uncovered GPUs are verdicts wit
   auto report = json::parse(targets.out);
   CHECK(report["schema"] == "kernels.check/1");
   REQUIRE(report["kernels"].size() == 2);
-  CHECK(report["kernels"][0]["verdict"] == "wrong architecture");
+  CHECK(report["kernels"][0]["verdict"] == "would not run");
   CHECK(report["kernels"][0]["uncovered_capabilities"] == json{"8.0"});
   CHECK(report["kernels"][1]["verdict"] == "runs");
   for (const auto& blob : std::filesystem::directory_iterator(world.cache() / "kernels--acme--relu/blobs"))
     if (std::filesystem::file_size(blob) > 20) std::ofstream(blob.path(), std::ios::app) << "x";
   auto damaged = world.kernels({"check"});
   CHECK(damaged.status == 4);
-  CHECK(has(damaged.out, "other bytes than were locked"));
+  CHECK(has(damaged.out, "with other bytes than the lock"));
 }
 
 TEST_CASE("check: a file that changed without changing its size is found", "[cli]") {
@@ -78,8 +78,8 @@ TEST_CASE("check: --explain shows every variant with its reason", "[cli]") {
   REQUIRE(world.kernels({"download"}).status == 0);
   auto run = world.kernels({"check", "--explain", "--target", "os=linux,tvm-ffi=0.1"});
   CHECK(run.status == 0);
-  CHECK(has(run.out, "tvm-ffi01-cpu-x86_64-linux: chosen"));
-  CHECK(has(run.out, "tvm-ffi01-cu130-x86_64-linux: built for CUDA 13.0"));
+  CHECK(has(run.out, "tvm-ffi01-cpu-x86_64-linux    chosen"));
+  CHECK(has(run.out, "tvm-ffi01-cu130-x86_64-linux  built for CUDA 13.0"));
 }
 
 TEST_CASE("check: without kernels.sum the cached files are checked against their names", "[cli]") {
@@ -123,10 +123,12 @@ std::string publish_layers(World& world, const std::string& name, const std::vec
     source += "class " + layer + "(nn.Module):\n    has_backward = True\n    can_torch_compile = True\n" +
               "    def forward(self, x):\n        return x\n";
   std::map<std::string, std::string> files = {
-      {"__init__.py", "x"}, {"a.so", name}, {"layers/__init__.py", source}};
+      {"__init__.py", "x"}, {"a.so", cpu_library(name)}, {"layers/__init__.py", source}};
+  auto cuda_files = files;
+  cuda_files["a.so"] = cuda_library(name);
   return world.publish(
       {.repo = "acme/" + name,
-       .variants = {{"tvm-ffi01-cpu-x86_64-linux", files}, {"tvm-ffi01-cu130-x86_64-linux", files}}});
+       .variants = {{"tvm-ffi01-cpu-x86_64-linux", files}, {"tvm-ffi01-cu130-x86_64-linux", cuda_files}}});
 }
 
 /// A layer for every way to a decision: by range, by mode, for another device, a kernel without a variant.
@@ -134,8 +136,8 @@ struct LayerWorld {
   World world;
   std::string rms_commit = publish_layers(world, "rmsnorm", {"AmpereRMSNorm", "HopperRMSNorm"});
   std::string relu_commit = publish_layers(world, "relu", {"Relu", "PlainRelu", "TrainingRMSNorm", "Gelu"});
-  std::string cpu_commit =
-      world.publish({.repo = "acme/cpu-only", .variants = {{"tvm-ffi01-cpu-x86_64-linux", {{"a.so", "x"}}}}});
+  std::string cpu_commit = world.publish(
+      {.repo = "acme/cpu-only", .variants = {{"tvm-ffi01-cpu-x86_64-linux", {{"a.so", cpu_library("x")}}}}});
 
   LayerWorld() {
     world.project(R"([dependencies]

@@ -21,7 +21,8 @@ struct Distant {
     std::string content(kSize, '\0');
     for (auto& c : content)
       c = static_cast<char>(random());
-    world.publish({.repo = "acme/relu", .variants = {{"tvm-ffi01-cpu-x86_64-linux", {{"big.so", content}}}}});
+    world.publish(
+        {.repo = "acme/relu", .variants = {{"tvm-ffi01-cpu-x86_64-linux", {{"big.bin", content}}}}});
     world.project("[dependencies]\n\"acme/relu\" = 1\n");
     REQUIRE(world.kernels({"lock"}).status == 0);
     world.hub->forget_seen();
@@ -55,7 +56,7 @@ TEST_CASE("download: from far away a large file comes in ranges that cover it on
   std::uint64_t bytes = 0;
   std::set<int> connections;
   for (const auto& request : distant.world.hub->seen()) {
-    if (request.target.find("big.so") == std::string::npos) continue;
+    if (request.target.find("big.bin") == std::string::npos) continue;
     CHECK(request.status == 206);
     CHECK_FALSE(request.header("range").empty());
     bytes += request.body_bytes;
@@ -79,7 +80,7 @@ TEST_CASE("download: a range that breaks, is refused or comes wrong cannot harm 
                       Row{"one byte wrong", lie::flipped_at(5), false});
   CAPTURE(row.name);
   distant.world.hub->add(
-      {.path_pattern = "big.so", .first = 3, .times = row.good ? 1 : Fault::kAlways, .lie = row.lie});
+      {.path_pattern = "big.bin", .first = 3, .times = row.good ? 1 : Fault::kAlways, .lie = row.lie});
   auto report = distant.run();
   CHECK(report.has_value() == row.good);
   if (!row.good) CHECK(report.error().code() == Errc::integrity);

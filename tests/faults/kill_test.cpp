@@ -59,7 +59,7 @@ TEST_CASE("download: killed at any moment, the cache is valid and the next run s
   CAPTURE(seed);
   std::mt19937_64 random(seed);
   World world;
-  std::map<std::string, std::string> files = {{"__init__.py", "x\n"}, {"big.so", bytes(random, 12 << 20)}};
+  std::map<std::string, std::string> files = {{"__init__.py", "x\n"}, {"big.bin", bytes(random, 12 << 20)}};
   for (int i = 0; i < 40; ++i)
     files["data/" + std::to_string(i) + ".bin"] = bytes(random, 1000 + random() % 50'000);
   world.publish({.repo = "acme/relu", .variants = {{"tvm-ffi01-cpu-x86_64-linux", files}}});

@@ -12,7 +12,11 @@
 #include "kernels/bench/workload.h"
 #include "kernels/hub/retry.h"
 #include "kernels/hub/url.h"
+#include "kernels/inspect/gpu_code.h"
+#include "kernels/inspect/judge.h"
 #include "kernels/inspect/layer_source.h"
+#include "kernels/inspect/library.h"
+#include "kernels/inspect/module_names.h"
 #include "kernels/machine/detect.h"
 #include "kernels/model/hub_answers.h"
 #include "kernels/model/lock.h"
@@ -237,6 +241,51 @@ void workloads(std::string_view bytes) {
         bench::bytes_moved(function, work.sizes, type);
 }
 
+void gpu_code(std::string_view bytes) {
+  MemorySource source{ByteView(bytes)};
+  auto code = inspect::read_fat_binary(source);
+  if (!code) return require(!code.error().text().empty(), "an error says something");
+  std::size_t looked_into = 0;
+  for (const auto& container : code->containers) {
+    require(container.offset < bytes.size(), "a container lies in the data");
+    for (const auto& image : container.images) {
+      require(image.payload.offset + image.payload.length <= bytes.size(), "a payload lies in the data");
+      // Each may claim to be 16 MiB when it is unpacked.
+      if (++looked_into <= 4) (void)inspect::function_names(source, image);
+    }
+  }
+  for (MajorMinor capability : {MajorMinor{8, 0}, MajorMinor{9, 0}, MajorMinor{10, 3}}) {
+    auto judgement = inspect::judge_gpu(*code, capability, "580.65.06");
+    require(judgement.refused.size() <= judgement.considered, "what is refused was considered");
+    require(judgement.considered <= code->containers.size(), "only containers are considered");
+  }
+  std::array<const inspect::GpuCode*, 1> all = {&*code};
+  inspect::compare_archs(inspect::archs_of(*code), all);
+}
+
+void library(std::string_view bytes) {
+  MemorySource source{ByteView(bytes)};
+  auto facts = inspect::read_library(source);
+  if (!facts) return require(!facts.error().text().empty(), "an error says something");
+  static const auto stable = *parse_variant("torch-stable-abi210-cu130-x86_64-linux");
+  static const auto target =
+      *parse_target("os=linux,cuda=13.0,torch=2.11,glibc=2.28,glibcxx=3.4.24,driver=580");
+  for (const auto& finding : inspect::judge_abi(*facts, stable))
+    require(!finding.text.empty() && !finding.rule.empty(), "a finding says something");
+  inspect::judge_on_target(*facts, stable, target);
+  inspect::manylinux_policy(*facts);
+  inspect::judge_gpu(facts->gpu, {.major = 9, .minor = 0}, std::nullopt);
+}
+
+void module_names(std::string_view bytes) {
+  auto names = inspect::read_module_names(bytes);
+  if (!names) return;
+  for (const auto& name : names->functions)
+    require(!name.starts_with('_'), "only public functions are listed");
+  inspect::short_function_name(bytes);
+  inspect::is_unstable_torch_name(bytes);
+}
+
 void elf(std::string_view bytes) {
   MemorySource source{ByteView(bytes)};
   auto file = read_elf(source);
@@ -338,6 +387,9 @@ constexpr Target kTargets[] = {
     {.name = "native_layers", .run = native_layers},
     {.name = "workloads", .run = workloads},
     {.name = "elf", .run = elf},
+    {.name = "gpu_code", .run = gpu_code},
+    {.name = "library", .run = library},
+    {.name = "module_names", .run = module_names},
     {.name = "machine_files", .run = machine_files},
     {.name = "repo_names", .run = repo_names},
     {.name = "layer_source", .run = layer_source},

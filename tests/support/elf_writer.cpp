@@ -1,7 +1,8 @@
 // Layout, all in one readable segment at address 0, so that addresses are offsets:
 //   1. ELF header, 64 bytes         2. three program headers: LOAD, DYNAMIC, GNU_STACK
 //   3. names                        4. symbols, 24 bytes each      5. their versions, 2 bytes each
-//   6. version needs                7. version definitions         8. hash table      9. dynamic section
+//   6. version needs                7. version definitions         8. hash table      9. data
+//  10. dynamic section
 
 #include "support/elf_writer.h"
 
@@ -81,6 +82,7 @@ class Writer {
     auto needs_at = place(needs);
     auto definitions_at = place(definitions);
     auto hash_at = place(hash_table());
+    place(description_.data);
     dynamic_ = std::move(dynamic_names);
     entry(5, names_at);  // DT_STRTAB, DT_STRSZ, DT_SYMTAB, DT_SYMENT, DT_HASH
     entry(10, names_.text().size());
@@ -96,6 +98,7 @@ class Writer {
       entry(0x6ffffffc, definitions_at);
       entry(0x6ffffffd, description_.defined_versions.size() + 1);
     }
+    if (description_.bind_now) entry(24, 0);
     entry(0, 0);
     auto dynamic_at = place(dynamic_.text());
     auto bytes = body_.text();
@@ -258,9 +261,9 @@ class Writer {
     out.u16(64);
     out.u16(0);
     out.u16(0);
-    program_header(out, 1, 4, 0, size);
+    program_header(out, 1, description_.segment_flags, 0, size);
     program_header(out, 2, 4, dynamic_at, dynamic_size);
-    program_header(out, 0x6474e551, 6, 0, 0);
+    program_header(out, 0x6474e551, description_.stack_flags, 0, 0);
     return out.text();
   }
 

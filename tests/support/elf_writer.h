@@ -30,6 +30,10 @@ struct ElfDescription {
   std::vector<std::string> defined_versions = {};  ///< besides that of the file itself
   std::vector<ElfSymbol> symbols = {};
   std::string run_path = {};
+  bool bind_now = false;
+  std::uint32_t segment_flags = 4;  ///< of the one segment: 1 execute, 2 write, 4 read
+  std::uint32_t stack_flags = 6;    ///< of PT_GNU_STACK
+  std::string data = {};            ///< stands in the segment too, at a multiple of 8
 };
 
 /// The bytes of the object: headers, one segment that holds all, a dynamic section with names, symbols, their

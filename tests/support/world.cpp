@@ -8,6 +8,8 @@
 #include "kernels/cache/import.h"
 #include "kernels/ops/serve.h"
 
+#include "support/elf_writer.h"
+#include "support/gpu_code_writer.h"
 #include "support/program.h"
 
 namespace kernels::test {
@@ -59,15 +61,30 @@ static const char* const kLayers =
     "import torch\n\n\nclass Relu(torch.nn.Module):\n    has_backward = False\n\n"
     "    def forward(self, x):\n        return x\n";
 
+std::string cpu_library(const std::string& content) {
+  return write_elf({.needs = {{.library = "libc.so.6", .versions = {"GLIBC_2.17"}}},
+                    .symbols = {{.name = "__tvm_ffi_relu"},
+                                {.name = "malloc", .is_defined = false, .version = "GLIBC_2.17"}},
+                    .data = content});
+}
+
+std::string cuda_library(const std::string& content) {
+  auto code = write_fat_binary({{.arch = 90}, {.arch = 100}, {.kind = 1, .arch = 100}});
+  return write_elf({.needs = {{.library = "libc.so.6", .versions = {"GLIBC_2.17"}}},
+                    .symbols = {{.name = "__tvm_ffi_relu"}},
+                    .data = code + content});
+}
+
 std::string World::publish_simple(const std::string& name, std::uint64_t version, const std::string& body) {
-  std::map<std::string, std::string> files = {
-      {"__init__.py", "# " + body + "\n"},
-      {"_" + name + ".so", std::string("\x7f") + "ELF\0" + name + body},
-      {"layers/__init__.py", kLayers}};
+  std::map<std::string, std::string> files = {{"__init__.py", "# " + body + "\n"},
+                                              {"_" + name + ".so", cpu_library(name + body)},
+                                              {"layers/__init__.py", kLayers}};
+  auto cuda_files = files;
+  cuda_files["_" + name + ".so"] = cuda_library(name + body);
   return publish(
       {.repo = "acme/" + name,
        .version = version,
-       .variants = {{"tvm-ffi01-cpu-x86_64-linux", files}, {"tvm-ffi01-cu130-x86_64-linux", files}}});
+       .variants = {{"tvm-ffi01-cpu-x86_64-linux", files}, {"tvm-ffi01-cu130-x86_64-linux", cuda_files}}});
 }
 
 void World::project(const std::string& toml) {

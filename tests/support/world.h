@@ -17,6 +17,11 @@
 
 namespace kernels::test {
 
+/// A library for the CPU that a loader would take, and one with GPU code for what `publish` declares of CUDA
+/// builds; `content` makes it different from others.
+std::string cpu_library(const std::string& content);
+std::string cuda_library(const std::string& content);
+
 /// A published kernel: variant → file → content. `metadata.json` is made unless it is given.
 struct Publication {
   std::string repo;
