@@ -137,8 +137,8 @@ class ContentJudge {
     auto state = row_.gpu_code == Verdict::partly || row_.gpu_code == Verdict::would_not ? State::bad
                  : row_.gpu_code == Verdict::not_read                                    ? State::unknown
                                                                                          : State::good;
-    add(Aspect::gpu_code, state, joined(briefs, " "), joined(texts, "; ") + (state == State::bad ? closing() : ""),
-        state == State::bad ? gpu_hint() : "");
+    add(Aspect::gpu_code, state, joined(briefs, " "),
+        joined(texts, "; ") + (state == State::bad ? closing() : ""), state == State::bad ? gpu_hint() : "");
   }
 
   void no_gpu_code() {
