@@ -13,6 +13,8 @@ namespace kernels::machine {
 
 namespace {
 
+/// What `MajorMinor` reads.
+constexpr std::uint32_t kLargestNumber = 1'000'000;
 constexpr std::string_view kBlanks = " \t\r\n";
 
 std::string_view trim(std::string_view text) {
@@ -43,14 +45,15 @@ std::map<std::string, std::string> split_lines(std::string_view text, char betwe
   return out;
 }
 
-/// The numbers between the dots; nothing unless all are numbers.
+/// The numbers between the dots; nothing unless all are numbers that a version may have.
 std::optional<std::vector<std::uint32_t>> dotted_numbers(std::string_view text) {
   std::vector<std::uint32_t> out;
   for (;;) {
     auto end = std::min(text.find('.'), text.size());
     std::uint32_t number = 0;
     auto [stop, code] = std::from_chars(text.data(), text.data() + end, number);
-    if (code != std::errc() || stop != text.data() + end || end == 0) return std::nullopt;
+    bool whole = code == std::errc() && stop == text.data() + end && end != 0;
+    if (!whole || number > kLargestNumber) return std::nullopt;
     out.push_back(number);
     if (end == text.size()) return out;
     text.remove_prefix(end + 1);

@@ -192,6 +192,21 @@ TEST_CASE("doctor: nothing of this machine and nothing of the Hub is in the desc
   }
 }
 
+TEST_CASE("doctor: GPUs without the driver's library are a problem, and still shown", "[cli]") {
+  auto machine = machines().front();
+  TempFolder folder;
+  make_machine(machine, folder / "root");
+  fs::remove(folder / "root/usr/lib/x86_64-linux-gnu/libcuda.so.1");
+  auto run = examine(machine, folder / "root", true);
+  CHECK(run.status == 1);
+  auto report = json::parse(run.out);
+  CHECK(report["good"] == false);
+  CHECK(report["gpus"].size() == 8);
+  REQUIRE(report["problems"].size() == 1);
+  CHECK_THAT(report["problems"][0]["what"].get<std::string>(), contains("libcuda.so.1"));
+  CHECK_THAT(report["problems"][0]["fix"].get<std::string>(), contains("--gpus all"));
+}
+
 TEST_CASE("doctor: a root folder or a Python that is not there is a mistake of the command line", "[cli]") {
   TempFolder folder;
   auto root = run_program({KERNELS_PROGRAM, "doctor", "--sysroot", (folder / "none").string()});

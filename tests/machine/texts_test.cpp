@@ -24,6 +24,7 @@ TEST_CASE("texts: the driver's version in both of its forms", "[machine]") {
             "(dvs-builder@U22)  Sun Jul 27 07:13:59 UTC 2025\n") == "580.65.06");
   CHECK_FALSE(parse_driver_version("GCC version:  gcc version 14.2.0\n"));
   CHECK_FALSE(parse_driver_version("NVRM version: none\n"));
+  CHECK_FALSE(parse_driver_version("NVRM version: 4294967295.1\n"));
   CHECK_FALSE(parse_driver_version(""));
 }
 
