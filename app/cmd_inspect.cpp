@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/ops/inspect.h"
+#include "kernels/ops/project_files.h"
 
 #include "commands.h"
 #include "revision_flags.h"
@@ -38,7 +39,8 @@ Result<ops::InspectReport> ask(const InspectOptions& options, App& app) {
   if (!choice) return fail(std::move(choice).error());
   TargetFlags flags;
   if (options.target) flags.names = {*options.target};
-  auto targets = select_targets(flags, nullptr, app);
+  auto project = ops::load_project(".").value_or(Project{});
+  auto targets = select_targets(flags, &project, app);
   if (!targets) return fail(std::move(targets).error());
   return ops::inspect_repository({.settings = *settings, .user_agent = app.user_agent()}, *repo, *choice,
                                  options.choice, targets->front(), app.stop_token());
@@ -88,8 +90,10 @@ Command add_inspect(CLI::App& root) {
       ->allow_extra_args(false)
       ->excludes(all);
   command
-      ->add_option("--target", options->target, "Look into the variant for this machine instead: key=value,…")
-      ->type_name("TARGET");
+      ->add_option(
+          "--target", options->target,
+          "Look into the variant for this machine instead: a name in the project file, or key=value,…")
+      ->type_name("NAME");
   command->add_flag("--functions", options->choice.functions, "List the GPU functions of every container");
   command->add_flag("--json", options->json, "Print the result as JSON");
   return {command, [options](App& app) { return run_inspect(*options, app); }};

@@ -40,12 +40,13 @@ std::string brief(const CheckRow& row, Aspect aspect) {
   return item == nullptr || item->brief.empty() ? "-" : plain(item->brief);
 }
 
-/// A column in which no row has anything to say is left out, and so is that of the metadata while all is
-/// well.
+/// A column in which no row has anything to say is left out, and so are two that matter only where something
+/// is amiss.
 bool is_used(const ops::CheckReport& report, Aspect aspect) {
+  bool is_quiet = aspect == Aspect::metadata || aspect == Aspect::python;
   return std::ranges::any_of(report.rows, [&](const CheckRow& row) {
     const auto* item = row.item(aspect);
-    return item != nullptr && (aspect != Aspect::metadata || item->state != State::good);
+    return item != nullptr && !(is_quiet && (item->state == State::good || item->state == State::unknown));
   });
 }
 

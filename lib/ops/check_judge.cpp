@@ -58,8 +58,9 @@ void judge_variant(CheckRow& row, const Target& target) {
         std::ranges::count_if(row.decisions, [](const auto& decision) { return decision.accepted(); }));
     item.state = State::good;
     item.brief = short_name(chosen);
-    item.text = row.variant + ": " + why_chosen(chosen, target) + "; the best of " + std::to_string(fitting) +
-                " that fit" + (fitting == 1 ? "s" : "");
+    item.text =
+        row.variant + ": " + why_chosen(chosen, target) + "; " +
+        (fitting == 1 ? "the only one that fits" : "the best of " + std::to_string(fitting) + " that fit");
   }
   row.items.push_back(std::move(item));
 }

@@ -3,9 +3,9 @@
 
 #include "kernels/base/hash.h"
 #include "kernels/cache/layout.h"
-#include "kernels/cache/snapshot.h"
 #include "kernels/ops/check.h"
 
+#include "check_files.h"
 #include "check_judge.h"
 #include "inspect_variant.h"
 #include "listing.h"
@@ -174,23 +174,53 @@ void add_advice(CheckReport& report, const std::vector<resolve::VersionVariants>
       report.rows[i].advice = resolve::nearest_changes(versions, asked, request.targets[i]);
 }
 
-void note_remote(CheckReport& report, const Listing& listing) {
+std::vector<FileEntry> files_of(const Listing& listing, const std::string& variant) {
+  std::vector<FileEntry> out;
+  auto prefix = "build/" + variant + "/";
+  for (const auto& file : listing.files)
+    if (file.path.str().starts_with(prefix) && !file.path.is_bytecode()) out.push_back(file);
+  return out;
+}
+
+/// What is on the Hub is not verified; what the cache holds is, as for a lock.
+Status judge_listed_files(CheckReport& report, const cache::Layout& layout, const RepoId& repo,
+                          const Listing& listing, const std::stop_token& stop) {
+  LockedKernel kernel{.repo = repo,
+                      .requirement = Requirement::of_revision(listing.commit.str()),
+                      .commit = listing.commit,
+                      .ref = listing.named.name,
+                      .asked_for = std::nullopt,
+                      .hub_name = {},
+                      .variants = {}};
+  FileChecker checker(layout, Rehash::changed_files);
+  auto is_here = [&](const CheckRow& row) {
+    return is_cached(layout, repo, listing.commit, listing.files, row.variant);
+  };
+  for (const auto& row : report.rows)
+    if (!row.variant.empty() && is_here(row))
+      checker.look(kernel,
+                   {.name = row.variant, .files = files_of(listing, row.variant), .metadata = std::nullopt});
+  if (auto finished = checker.finish(stop); !finished) return finished;
   for (auto& row : report.rows) {
-    if (row.variant.empty() || row.item(Aspect::files) != nullptr) continue;
-    auto prefix = "build/" + row.variant + "/";
-    for (const auto& file : listing.files)
-      if (file.path.str().starts_with(prefix)) {
-        ++row.files;
-        row.bytes += file.size;
-      }
-    row.items.push_back(
-        {.aspect = Aspect::files,
-         .state = State::none,
-         .brief = "on the Hub",
-         .text = std::to_string(row.files) + " files on the Hub, which were not downloaded or verified",
-         .hint = {}});
+    if (row.variant.empty()) continue;
+    bool here = is_here(row);
+    for (const auto& file : files_of(listing, row.variant)) {
+      ++row.files;
+      row.bytes += file.size;
+      if (here && checker.state(kernel, file) != FileState::good) row.damaged.push_back(file.path.str());
+    }
+    if (here)
+      judge_files(row, "the Hub");
+    else
+      row.items.push_back(
+          {.aspect = Aspect::files,
+           .state = State::none,
+           .brief = "on the Hub",
+           .text = std::to_string(row.files) + " files on the Hub, which were not downloaded or verified",
+           .hint = {}});
     conclude(row);
   }
+  return {};
 }
 
 }  // namespace
@@ -220,7 +250,8 @@ Result<CheckReport> check_repository(const QueryInputs& inputs, const RepoId& re
         return hub_content(session, repo, listing.commit, listing.files, name);
       });
   if (!done) return std::unexpected(std::move(done).error());
-  note_remote(checker.report, listing);
+  auto judged = judge_listed_files(checker.report, layout, repo, listing, stop);
+  if (!judged) return std::unexpected(std::move(judged).error());
   checker.report.fetched = session.counters;
   std::vector<resolve::VersionVariants> versions;
   for (const auto& item : *listings)
