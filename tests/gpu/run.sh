@@ -4,7 +4,8 @@
 #   tests/gpu/run.sh carry BUILD FOLDER   here: puts what is needed into FOLDER
 #   tests/gpu/run.sh run FOLDER [PART…]   there: runs it; results go to $OUT, or FOLDER/results without that
 #
-# Parts: kernels (conformance and bench), example, torch; without any, all of them.
+# Parts: kernels (conformance and bench), example, torch, inspect (what `check` says against what runs, and against
+# cuobjdump; needs nvcc); without any, all of them.
 #
 # `run` needs a CUDA driver and the C++ runtime of the system, nothing else. It ends with 0 if all is right.
 set -u
@@ -12,7 +13,7 @@ set -u
 carry() {
   local build=$1 folder=$2 file
   mkdir -p "$folder/lib"
-  for file in kernels-worker tests/test_kernels tests/gpu_bench; do
+  for file in kernels kernels-worker tests/test_kernels tests/gpu_bench; do
     cp "$build/$file" "$folder/" && strip "$folder/$(basename "$file")" || return 1
   done
   cp "$build/lib/kernels/libtvm_ffi.so" "$folder/lib/" || return 1
@@ -25,6 +26,7 @@ carry() {
     cp "$build/tests/test_torch" "$folder/" && strip "$folder/test_torch" || return 1
   fi
   rm -rf "$folder/hub" && cp -r "$build/hub" "$folder/hub" || return 1
+  cp "$(dirname "$0")/verdicts.py" "$(dirname "$0")/../inspect/gpu_code_agreement.py" "$folder/" || return 1
   cp "$0" "$folder/run.sh"
   du -sh "$folder"
 }
@@ -109,11 +111,35 @@ torch() {
   lines=20 step torch timeout 200 "$folder/test_torch" -s
 }
 
+# What is read of binaries: this machine's own description, verdicts against the GPU, GPU code against cuobjdump, over
+# builds of every kind and over the libraries of an installed PyTorch.
+inspect() {
+  local nvcc cuobjdump program=$folder/kernels torch_folder files=()
+  nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+  cuobjdump=$(dirname "$nvcc")/cuobjdump
+  if [ ! -x "$nvcc" ]; then
+    echo "== inspect: skipped, no nvcc here"
+    return
+  fi
+  chmod +x "$program"
+  lines=60 step doctor "$program" doctor --offline
+  "$program" doctor --offline --json > "$results/doctor.json" 2>&1
+  lines=12 step check-built timeout 60 "$program" check "$folder/hub/activation"
+  lines=30 step verdicts timeout 300 python3 "$folder/verdicts.py" --program "$program" --nvcc "$nvcc"
+  torch_folder=$(python3 -c 'import torch; print(torch.__path__[0])' 2> /dev/null)
+  if [ -n "$torch_folder" ]; then
+    mapfile -t files < <(find "$torch_folder/lib" "$(dirname "$torch_folder")/nvidia" -type f -name '*.so*' 2> /dev/null | sort)
+    lines=3 step inspect-time "$program" inspect "$torch_folder/lib/libtorch_cuda.so"
+  fi
+  lines=60 step agreement timeout 500 python3 "$folder/gpu_code_agreement.py" --program "$program" --nvcc "$nvcc" \
+    --cuobjdump "$cuobjdump" --all "${files[@]}"
+}
+
 run() {
   local folder parts
   folder=$(cd "$1" && pwd) || return 1
   parts=" ${*:2} "
-  [ $# -gt 1 ] || parts=" kernels example torch "
+  [ $# -gt 1 ] || parts=" kernels example torch inspect "
   results=${OUT:-$folder/results}
   mkdir -p "$results"
   chmod +x "$folder/kernels-worker" "$folder/test_kernels" "$folder/gpu_bench"
@@ -125,6 +151,7 @@ run() {
   [[ $parts == *" kernels "* ]] && kernels_part
   [[ $parts == *" example "* ]] && example
   [[ $parts == *" torch "* ]] && torch
+  [[ $parts == *" inspect "* ]] && inspect
   if [ -n "$failed" ]; then
     echo "failed:$failed"
     return 1
