@@ -33,6 +33,7 @@ GIB = 1024 * MIB
 VARIANT = "torch210-cxx11-cu128-x86_64-linux"
 NAMES = [f"bench/kernel{number:02}" for number in range(20)]
 LARGE, HUGE = "bench/large", "bench/huge"
+CHECKED = [f"bench/checked{number:02}" for number in range(16)]
 RTT_MS = 50
 QUICK = os.environ.get("KERNELS_BENCH_QUICK", "0") not in ("", "0")
 PEER = "huggingface_hub"
@@ -45,16 +46,17 @@ def rounds(full: int, quick: int) -> int:
 # --- data ---
 
 
-def write_random(path: Path, seed: str, size: int) -> None:
+def write_random(path: Path, seed: str, size: int, head: bytes = b"") -> None:
     source = random.Random(seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as out:
-        for begin in range(0, size, MIB):
+        out.write(head)
+        for begin in range(len(head), size, MIB):
             out.write(source.randbytes(min(MIB, size - begin)))
 
 
-def write_kernel(folder: Path, name: str, binary_bytes: int) -> None:
-    """Six files, named and sized like those of a real kernel; one of them is the compiled part."""
+def write_kernel(folder: Path, name: str, binary_bytes: int, library: bytes = b"") -> None:
+    """Six files, named and sized like those of a real kernel; one of them is the compiled part, which begins with `library`."""
     place = folder / "build" / VARIANT
     module = name.replace("/", "_")
     put(place / "metadata.json", json.dumps({
@@ -65,23 +67,25 @@ def write_kernel(folder: Path, name: str, binary_bytes: int) -> None:
     put(place / "_ops.py", f"import torch\nfrom . import _{module}\nops = torch.ops._{module}\n")
     put(place / "layers.py", f"# {module}\n" + "".join(f"WIDTH_{i} = {i * 64}\n" for i in range(400)))
     put(place / module / "__init__.py", f"# where older versions look: {name}\n")
-    write_random(place / f"_{module}_0a1b2c3.abi3.so", name, binary_bytes)
+    write_random(place / f"_{module}_0a1b2c3.abi3.so", name, binary_bytes, library)
 
 
 class Data:
     """A cache that our own program filled by `import`, and one project for each size of download."""
 
-    def __init__(self, program: Program, work: Path):
+    def __init__(self, program: Program, work: Path, library: bytes):
         self.cache = work / "server" / "hub"
-        sizes = {name: 4 * MIB for name in NAMES} | {LARGE: 256 * MIB, HUGE: 1024 * MIB}
+        sizes = ({name: 4 * MIB for name in NAMES} | {LARGE: 256 * MIB, HUGE: 1024 * MIB}
+                 | {name: 64 * MIB for name in CHECKED})
         for name, size in sizes.items():
             folder = work / "source"
-            write_kernel(folder, name, size)
+            # `check` reads what it verifies, so there it must be a library.
+            write_kernel(folder, name, size, library if name in CHECKED else b"")
             program.run("import", folder, "--repo-id", name, "--version", "1", cache=self.cache)
             shutil.rmtree(folder)
         self.projects = {key: self.project(work / "projects" / key, names)
-                         for key, names in {"k20": NAMES, "large": [LARGE], "huge": [HUGE]}.items()}
-        self.names = {"k20": NAMES, "large": [LARGE], "huge": [HUGE]}
+                         for key, names in {"k20": NAMES, "large": [LARGE], "huge": [HUGE], "checked": CHECKED}.items()}
+        self.names = {"k20": NAMES, "large": [LARGE], "huge": [HUGE], "checked": CHECKED}
 
     def project(self, folder: Path, names: list) -> Path:
         put(folder / "pyproject.toml", "[tool.kernels.dependencies]\n" + "".join(f'"{name}" = 1\n' for name in names))
@@ -248,7 +252,7 @@ class Bench:
             self.line, self.no_line = Line(self.work / "tundelay"), ""
         except OSError as reason:
             self.line, self.no_line = None, f"no emulated line: {reason}"
-        self.data = Data(Program(self.program), self.data_folder)
+        self.data = Data(Program(self.program), self.data_folder, (build / "lib" / "kernels" / "libtvm_ffi.so").read_bytes())
 
     # The parts of a row.
 
@@ -410,6 +414,28 @@ class Bench:
         self.row("1 GiB on loopback, verified and flushed, of one core's `openssl speed` SHA-256", ">= 80 %",
                  [100 * r for r in ratios(runs["openssl"], runs["kernels"])], lambda r: r >= 80, runs, " %")
 
+    def check(self, server: Server) -> None:
+        """A cache of 1 GiB, hashed again in full, and looked at again when nothing has changed."""
+        cache = self.data_folder / "checked" / "hub"
+        cache.mkdir(parents=True)
+        folder = self.data.projects["checked"]
+        runner = self.runner("check", clean_environment(cache, server.url))
+        runner.run([self.program, "-q", "download", folder, "--all-variants"])
+        command = [self.program, "-q", "check", folder, "--target", "os=linux,cpu=x86_64,torch=2.10,cuda=12.8,capability=9.0"]
+        total, cores = self.data.total("checked"), os.cpu_count()
+
+        def openssl() -> Run:
+            said = subprocess.run(["openssl", "speed", "-seconds", "1", "-multi", str(cores), "-bytes", "16384", "-evp", "sha256"],
+                                  capture_output=True, text=True, check=True).stdout
+            rate = float(re.findall(r"([\d.]+)k\s*$", said, re.MULTILINE)[-1]) * 1e3
+            return Run(total / rate, cores * total / rate, 0)
+        runs = take_turns({"kernels": lambda: runner.run([*command, "--rehash"]), "openssl": openssl}, rounds(10, 3))
+        self.row(f"`check --rehash` of 1 GiB, of `openssl speed` SHA-256 on {cores} cores", ">= 95 %",
+                 [100 * r for r in ratios(runs["openssl"], runs["kernels"])], lambda r: r >= 95, runs, " %")
+        again = take_turns({"kernels": lambda: runner.run(command)}, rounds(20, 6))
+        self.row("`check` of the same, nothing changed, in ms", "<= 50",
+                 [run.wall * 1e3 for run in again["kernels"]], lambda r: r <= 50, again, "")
+
     def lock_trips(self, server: Server) -> None:
         def run() -> Run:
             folder = self.data_folder / "relock"
@@ -476,6 +502,8 @@ class Bench:
             far.stop()
         if "loopback" in wanted:
             self.loopback(near)
+        if "check" in wanted:
+            self.check(near)
         near.stop()
         self.memory()
         return line
@@ -530,7 +558,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.action == "install":
         return install(options.build)
-    every = "start,warm,k20,large,lock,loopback"
+    every = "start,warm,k20,large,lock,loopback,check"
     wanted = set((os.environ.get("KERNELS_BENCH_ROWS") or every).split(","))
     bench = Bench(options.build)
     facts = describe_machine(bench)
