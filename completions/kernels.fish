@@ -63,7 +63,7 @@ complete -c kernels -n '__fish_seen_subcommand_from inspect' -l version -r -d 'V
 complete -c kernels -n '__fish_seen_subcommand_from inspect' -l revision -r -d 'A branch, tag or commit'
 complete -c kernels -n '__fish_seen_subcommand_from inspect' -l all-variants -d 'Look into every variant'
 complete -c kernels -n '__fish_seen_subcommand_from inspect' -l variant -r -d 'Look into this variant (default: the one for this machine); may be given several times'
-complete -c kernels -n '__fish_seen_subcommand_from inspect' -l target -r -d 'Look into the variant for this machine instead: key=value,…'
+complete -c kernels -n '__fish_seen_subcommand_from inspect' -l target -r -d 'Look into the variant for this machine instead: a name in the project file, or key=value,…'
 complete -c kernels -n '__fish_seen_subcommand_from inspect' -l functions -d 'List the GPU functions of every container'
 complete -c kernels -n '__fish_seen_subcommand_from inspect' -l json -d 'Print the result as JSON'
 complete -c kernels -n __fish_use_subcommand -a doctor -d 'What this machine is, and what keeps kernels from working'
