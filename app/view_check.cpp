@@ -46,7 +46,8 @@ bool is_used(const ops::CheckReport& report, Aspect aspect) {
   bool is_quiet = aspect == Aspect::metadata || aspect == Aspect::python;
   return std::ranges::any_of(report.rows, [&](const CheckRow& row) {
     const auto* item = row.item(aspect);
-    return item != nullptr && !(is_quiet && (item->state == State::good || item->state == State::unknown));
+    if (item == nullptr) return false;
+    return !is_quiet || (item->state != State::good && item->state != State::unknown);
   });
 }
 

@@ -16,9 +16,7 @@ namespace kernels {
 
 namespace fs = std::filesystem;
 
-Status ByteSource::prefetch(std::span<const ByteExtent> /*extents*/) {
-  return {};
-}
+void ByteSource::prefetch(std::span<const ByteExtent> /*extents*/) {}
 
 Result<std::string_view> ByteSource::c_string(std::uint64_t offset, std::uint64_t end, std::uint64_t limit) {
   end = std::min(end, size());
@@ -54,13 +52,13 @@ Result<ByteView> PartSource::view(std::uint64_t offset, std::uint64_t length) {
   return whole_.view(part_.offset + offset, length);
 }
 
-Status PartSource::prefetch(std::span<const ByteExtent> extents) {
+void PartSource::prefetch(std::span<const ByteExtent> extents) {
   std::vector<ByteExtent> moved;
   for (const auto& extent : extents)
     if (extent.offset < part_.length)
       moved.push_back({.offset = part_.offset + extent.offset,
                        .length = std::min(extent.length, part_.length - extent.offset)});
-  return whole_.prefetch(moved);
+  whole_.prefetch(moved);
 }
 
 std::uint64_t PartSource::next_data(std::uint64_t offset) {

@@ -242,8 +242,7 @@ class Reader {
       extents.push_back({.offset = table->offset, .length = names.offset - table->offset});
     for (auto& extent : extents)
       extent.length = std::min(extent.length, ByteSource::kMaxView);
-    // A source that cannot look ahead fails where the bytes are read.
-    (void)source_.prefetch(extents);
+    source_.prefetch(extents);
   }
 
   Status symbols() {
@@ -388,7 +387,7 @@ class Reader {
     if (texts.offset > source_.size() || texts.length > source_.size() - texts.offset)
       return corrupt("the table of section names leaves the file");
     std::array soon{texts};
-    (void)source_.prefetch(soon);
+    source_.prefetch(soon);
     return for_each_record(source_, section_table_, count, section_size_,
                            [&](ByteView record) { return take_section(record, texts); });
   }
@@ -470,8 +469,7 @@ Result<std::vector<std::uint64_t>> places_of(ByteSource& source, const ByteExten
     if (!bytes) return std::unexpected(std::move(bytes).error());
     std::string_view text(reinterpret_cast<const char*>(bytes->bytes().data()), length);
     for (auto prefix : prefixes)
-      for (auto at = text.find(prefix); at != std::string_view::npos && at < kPiece;
-           at = text.find(prefix, at + 1))
+      for (auto at = text.find(prefix); at < kPiece; at = text.find(prefix, at + 1))
         out.push_back(begin + at);
     if (out.size() > kMaxSymbols) return too_many("names", kMaxSymbols);
   }

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/base/log.h"
 #include "kernels/hub/url.h"
 
 namespace kernels::hub {
@@ -45,8 +46,9 @@ class RangeSource final : public ByteSource {
     return assemble(offset, length);
   }
 
-  Status prefetch(std::span<const ByteExtent> extents) override {
-    return fetch({extents.begin(), extents.end()});
+  void prefetch(std::span<const ByteExtent> extents) override {
+    auto fetched = fetch({extents.begin(), extents.end()});
+    if (!fetched) log(LogLevel::debug, describe(fetched.error()));
   }
 
  private:
@@ -90,9 +92,9 @@ class RangeSource final : public ByteSource {
   std::vector<ByteExtent> missing(std::vector<ByteExtent> extents) const {
     std::vector<ByteExtent> out;
     std::ranges::sort(extents, {}, &ByteExtent::offset);
-    for (auto [offset, length] : extents) {
-      if (offset >= size_) continue;
-      auto end = offset + std::min(length, size_ - offset);
+    for (const auto& extent : extents) {
+      auto offset = std::min(extent.offset, size_);
+      const auto end = offset + std::min(extent.length, size_ - offset);
       if (!out.empty()) offset = std::max(offset, out.back().offset + out.back().length);
       while (offset < end) {
         auto held = piece_at(offset);

@@ -96,8 +96,7 @@ class Reader {
     for (const auto& search : searches_)
       extents.push_back({.offset = search.at,
                          .length = std::min(kContainerHeader + kUsualImageHeader, search.end - search.at)});
-    // A source that cannot look ahead fails where the bytes are read.
-    (void)source_.prefetch(extents);
+    source_.prefetch(extents);
   }
 
   /// Finds the next container of a region, notes it and where the search goes on behind it.
@@ -219,7 +218,7 @@ Result<std::vector<std::byte>> read_all(ByteSource& source, const ByteExtent& ex
   if (extent.length > kMaxUnpacked)
     return fail(Errc::unsupported, "more than 16 MiB of GPU code in one piece");
   std::array soon{extent};
-  if (auto ready = source.prefetch(soon); !ready) return std::unexpected(std::move(ready).error());
+  source.prefetch(soon);
   std::vector<std::byte> out;
   for (std::uint64_t done = 0; done < extent.length; done += ByteSource::kMaxView) {
     auto bytes = source.view(extent.offset + done, std::min(ByteSource::kMaxView, extent.length - done));
@@ -311,7 +310,7 @@ void look_into_images(ByteSource& source, GpuCode& code) {
     for (const auto& image : container.images)
       if (!container.is_relocatable && image.uncompressed_size <= kSmallImage)
         extents.push_back(image.payload);
-  (void)source.prefetch(extents);
+  source.prefetch(extents);
   for (auto& container : code.containers) {
     if (container.is_relocatable) continue;
     for (auto& image : container.images)

@@ -55,6 +55,10 @@ std::optional<bool> has_version(std::string_view policy, std::string_view cpu, c
   return out;
 }
 
+bool lacks_version(std::string_view policy, std::string_view cpu, const NewestVersion& need) {
+  return !has_version(policy, cpu, need).value_or(true);
+}
+
 std::string by_symbol(const NewestVersion& need) {
   return need.symbol.empty() ? std::string() : " (for `" + need.symbol + "`)";
 }
@@ -91,7 +95,7 @@ class Judge {
   void versions() {
     auto cpu = cpu_name(elf_.machine);
     for (const auto& need : facts_.versions)
-      if (has_version(kPolicy, cpu, need) == false)
+      if (lacks_version(kPolicy, cpu, need))
         add(Weight::violation, "manylinux",
             "needs " + need.family + "_" + need.version + by_symbol(need) +
                 ", which manylinux_2_28 does not have",
@@ -235,7 +239,7 @@ std::string manylinux_policy(const LibraryFacts& facts) {
     if (row.cpu == cpu && (policies.empty() || policies.back() != row.policy)) policies.push_back(row.policy);
   for (auto policy : policies)
     if (std::ranges::none_of(facts.versions,
-                             [&](const auto& need) { return has_version(policy, cpu, need) == false; }))
+                             [&](const auto& need) { return lacks_version(policy, cpu, need); }))
       return std::string(policy);
   return {};
 }

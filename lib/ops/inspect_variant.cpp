@@ -53,7 +53,7 @@ class Inspector {
 
   void run(WithFunctions functions) {
     plan();
-    (void)content_.announce(texts_);  // what cannot be had is told where it is read
+    content_.announce(texts_);
     metadata();
     python();
     layers();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/base/log.h"
 #include "kernels/cache/snapshot.h"
 #include "kernels/hub/url.h"
 #include "kernels/ops/resolver.h"
@@ -83,7 +84,12 @@ class HubContent final : public VariantContent {
         session_.stop, session_.counters);
   }
 
-  Status announce(const std::vector<std::string>& paths) override {
+  void announce(const std::vector<std::string>& paths) override {
+    auto fetched = fetch(paths);
+    if (!fetched) log(LogLevel::debug, describe(fetched.error()));
+  }
+
+  Status fetch(const std::vector<std::string>& paths) {
     for (const auto& path : paths) {
       auto found = entries_.find(path);
       if (found == entries_.end() || found->second.size > kMaxText || texts_.contains(path)) continue;
@@ -98,7 +104,7 @@ class HubContent final : public VariantContent {
   }
 
   Result<std::string> text(const std::string& path) override {
-    if (auto ready = announce({path}); !ready) return std::unexpected(std::move(ready).error());
+    if (auto ready = fetch({path}); !ready) return std::unexpected(std::move(ready).error());
     auto found = texts_.find(path);
     if (found == texts_.end()) return VariantContent::text(path);
     if (!found->second) return found->second;
@@ -122,9 +128,7 @@ const ContentFile* VariantContent::find(std::string_view path) const {
   return found != files_.end() && found->path == path ? &*found : nullptr;
 }
 
-Status VariantContent::announce(const std::vector<std::string>& /*paths*/) {
-  return {};
-}
+void VariantContent::announce(const std::vector<std::string>& /*paths*/) {}
 
 Result<std::string> VariantContent::text(const std::string& path) {
   auto source = open(path);

@@ -40,8 +40,9 @@ class VariantContent {
 
   /// Opens one of `files`. Errors  as of the place where it is.
   virtual Result<std::unique_ptr<ByteSource>> open(const std::string& path) = 0;
-  /// Fetches small files that will be read soon, all at once, where that is worth it.
-  virtual Status announce(const std::vector<std::string>& paths);
+  /// Fetches small files that will be read soon, all at once, where that is worth it. What fails is told by
+  /// whoever reads the file.
+  virtual void announce(const std::vector<std::string>& paths);
   /// The whole of a small file. Errors  as of `open`; unsupported: longer than 1 MiB.
   virtual Result<std::string> text(const std::string& path);
 

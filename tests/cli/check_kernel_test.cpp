@@ -234,7 +234,6 @@ TEST_CASE("check: the folder of one variant and a single library can be checked"
 
 TEST_CASE("check: a kernel on the Hub is checked by parts of its files", "[cli]") {
   World world;
-  std::string code = write_fat_binaries({{{.arch = 90}}, {{.arch = 100}, {.kind = 1, .arch = 90}}});
   // Machine code is long, and none of it says anything about where it runs.
   ImageDescription large{.arch = 90, .functions = {std::string(6'000'000, 'k')}};
   std::map<std::string, std::string> files = {

@@ -39,7 +39,7 @@ class ByteSource {
 
   /// Says what will be read soon, so that a source that is far away fetches it at once. Extents are cut to
   /// the data; local sources do nothing.
-  virtual Status prefetch(std::span<const ByteExtent> extents);
+  virtual void prefetch(std::span<const ByteExtent> extents);
 
   /// The first place at or after `offset` that may hold something else than zeros: holes of a sparse file are
   /// skipped. `size()` if only zeros follow.
@@ -76,7 +76,7 @@ class PartSource final : public ByteSource {
   PartSource(ByteSource& whole, ByteExtent part);
   std::uint64_t size() const override { return part_.length; }
   Result<ByteView> view(std::uint64_t offset, std::uint64_t length) override;
-  Status prefetch(std::span<const ByteExtent> extents) override;
+  void prefetch(std::span<const ByteExtent> extents) override;
   std::uint64_t next_data(std::uint64_t offset) override;
 
  private:
