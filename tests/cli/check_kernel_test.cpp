@@ -286,6 +286,31 @@ TEST_CASE("check: a server that does not know ranges, or lies in them, is an err
   }
 }
 
+TEST_CASE("check: on a machine with different GPUs each kind is a target of its own", "[cli]") {
+  World world;
+  auto folder = build_folder(world, {{"_relu.so", library({{{.arch = 90}}})}});
+  RunOptions options;
+  options.environment = {
+      {"LD_LIBRARY_PATH", KERNELS_TEST_FAKE_DRIVER},
+      {"PATH", "/nowhere"},
+      {"KERNELS_TEST_GPUS",
+       "9.0,NVIDIA H100,0000:1B:00.0,80;8.9,NVIDIA L4,0000:43:00.0,24;9.0,NVIDIA H100,0000:52:00.0,80"}};
+  auto run = world.kernels({"check", folder, "--json"}, options);
+  INFO(run.out << run.err);
+  CHECK(run.status == 1);
+  auto report = json::parse(run.out);
+  REQUIRE(report["kernels"].size() == 2);
+  CHECK(report["kernels"][0]["target"] == "this machine, GPU 0, 2 (NVIDIA H100)");
+  CHECK(report["kernels"][0]["verdict"] == "runs");
+  CHECK(report["kernels"][1]["target"] == "this machine, GPU 1 (NVIDIA L4)");
+  CHECK(report["kernels"][1]["verdict"] == "would not run");
+  options.environment["KERNELS_TEST_GPUS"] =
+      "9.0,NVIDIA H100,0000:1B:00.0,80;9.0,NVIDIA H100,0000:52:00.0,80";
+  auto same = world.kernels({"check", folder, "--json"}, options);
+  CHECK(same.status == 0);
+  CHECK(json::parse(same.out)["kernels"].size() == 1);
+}
+
 TEST_CASE("check: what is neither a path nor a repository is refused", "[cli]") {
   World world;
   auto run = world.kernels({"check", "no such thing"});
