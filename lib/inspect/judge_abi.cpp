@@ -2,6 +2,7 @@
 #include <array>
 
 #include "kernels/inspect/judge.h"
+#include "kernels/model/cuda_releases.h"
 
 #include "lists.h"
 
@@ -48,7 +49,7 @@ std::optional<bool> has_version(std::string_view policy, std::string_view cpu, c
   for (const auto& row : policy_rows()) {
     if (row.policy != policy || row.cpu != cpu || row.family != need.family) continue;
     bool fits = is_number(need.version) && is_number(row.version)
-                    ? compare_drivers(need.version, row.version) <= 0
+                    ? compare_dotted(need.version, row.version) <= 0
                     : need.version == row.version;
     out = out.value_or(false) || fits;
   }
@@ -192,8 +193,8 @@ class Judge {
         unknown.push_back(name);
         continue;
       }
-      if (compare_drivers(added, "0.1.0") > 0) late.push_back(name);
-      if (newest.empty() || compare_drivers(added, newest) > 0) newest = added;
+      if (compare_dotted(added, "0.1.0") > 0) late.push_back(name);
+      if (newest.empty() || compare_dotted(added, newest) > 0) newest = added;
     }
     if (!late.empty())
       add(Weight::warning, "tvm-ffi",
@@ -216,7 +217,7 @@ void judge_family(std::vector<Finding>& out, const LibraryFacts& facts, std::str
   if (!has) return;
   for (const auto& need : facts.versions) {
     if (need.family != family || !is_number(need.version)) continue;
-    if (compare_drivers(need.version, *has) <= 0) continue;
+    if (compare_dotted(need.version, *has) <= 0) continue;
     out.push_back({.weight = Weight::violation,
                    .rule = "glibc",
                    .text = "needs " + need.family + " " + need.version + by_symbol(need) +

@@ -1,11 +1,9 @@
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <set>
 
 #include "kernels/inspect/judge.h"
-
-#include "lists.h"
+#include "kernels/model/cuda_releases.h"
 
 namespace kernels::inspect {
 
@@ -23,7 +21,7 @@ bool driver_loads(const std::optional<std::string>& driver, MajorMinor ptx) {
   if (!driver) return true;
   auto needed = driver_for_ptx(ptx);
   // Newer than the list: a driver that is older than everything in it cannot know it, another one may.
-  if (needed.empty()) return compare_drivers(*driver, cuda_releases().back().driver) > 0;
+  if (needed.empty()) return compare_dotted(*driver, cuda_releases().back().driver) > 0;
   return is_new_enough(*driver, needed);
 }
 
@@ -130,44 +128,6 @@ std::string to_string(GpuVerdict verdict) {
     case GpuVerdict::unknown:
       return "unknown";
   }
-  return {};
-}
-
-std::strong_ordering compare_drivers(std::string_view one, std::string_view other) {
-  auto next = [](std::string_view& rest) {
-    std::uint64_t number = 0;
-    auto [end, code] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
-    rest.remove_prefix(code == std::errc() ? static_cast<std::size_t>(end - rest.data()) : rest.size());
-    if (rest.starts_with('.')) rest.remove_prefix(1);
-    return number;
-  };
-  while (!one.empty() || !other.empty()) {
-    auto order = next(one) <=> next(other);
-    if (order != 0) return order;
-  }
-  return std::strong_ordering::equal;
-}
-
-bool is_new_enough(std::string_view has, std::string_view needed) {
-  auto parts = std::ranges::count(has, '.');
-  auto end = needed.size();
-  for (std::size_t i = 0; i < needed.size(); ++i)
-    if (needed[i] == '.' && parts-- == 0) {
-      end = i;
-      break;
-    }
-  return compare_drivers(has, needed.substr(0, end)) >= 0;
-}
-
-std::string driver_for_ptx(MajorMinor version) {
-  for (const auto& release : cuda_releases())
-    if (release.ptx >= version) return std::string(release.driver);
-  return {};
-}
-
-std::string driver_for_cuda(std::uint32_t major) {
-  for (const auto& release : cuda_releases())
-    if (release.cuda.major == major) return std::string(release.driver);
   return {};
 }
 

@@ -64,17 +64,6 @@ std::string_view tvm_ffi_added(std::string_view name) {
   return found == table.end() || found->second.empty() ? std::string_view() : found->second.front();
 }
 
-const std::vector<CudaRelease>& cuda_releases() {
-  static const auto rows = [] {
-    std::vector<CudaRelease> out;
-    for (const auto& line : read_list(cuda_releases_text()))
-      if (line.size() == 3)
-        out.push_back({.cuda = version_in(line[0]), .ptx = version_in(line[1]), .driver = line[2]});
-    return out;
-  }();
-  return rows;
-}
-
 const std::vector<PolicyRow>& policy_rows() {
   static const auto rows = [] {
     std::vector<PolicyRow> out;

@@ -18,7 +18,6 @@ std::string_view manylinux_text();
 std::string_view python_abi_text();
 std::string_view torch_shim_text();
 std::string_view tvm_ffi_text();
-std::string_view cuda_releases_text();
 
 /// The release of Python that added a symbol to the stable ABI; nothing for symbols outside of it.
 std::optional<MajorMinor> python_symbol_added(std::string_view name);
@@ -32,14 +31,6 @@ std::optional<ShimRange> torch_shim_range(std::string_view name);
 
 /// The release of tvm-ffi that introduced a function: `0.1.13`. Empty: no release has it.
 std::string_view tvm_ffi_added(std::string_view name);
-
-struct CudaRelease {
-  MajorMinor cuda;
-  MajorMinor ptx;
-  std::string_view driver;
-};
-/// In order, oldest first.
-const std::vector<CudaRelease>& cuda_releases();
 
 struct PolicyRow {
   std::string_view policy;

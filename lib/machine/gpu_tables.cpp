@@ -90,28 +90,6 @@ constexpr std::array kModels = {
     Model{.word = "P4", .capability = {.major = 6, .minor = 1}},
 };
 
-struct Pair {
-  std::uint32_t key;
-  MajorMinor cuda;
-};
-
-constexpr std::array kDrivers = {
-    Pair{.key = 590, .cuda = {.major = 13, .minor = 1}}, Pair{.key = 580, .cuda = {.major = 13, .minor = 0}},
-    Pair{.key = 575, .cuda = {.major = 12, .minor = 9}}, Pair{.key = 570, .cuda = {.major = 12, .minor = 8}},
-    Pair{.key = 565, .cuda = {.major = 12, .minor = 7}}, Pair{.key = 560, .cuda = {.major = 12, .minor = 6}},
-    Pair{.key = 555, .cuda = {.major = 12, .minor = 5}}, Pair{.key = 550, .cuda = {.major = 12, .minor = 4}},
-    Pair{.key = 545, .cuda = {.major = 12, .minor = 3}}, Pair{.key = 535, .cuda = {.major = 12, .minor = 2}},
-    Pair{.key = 530, .cuda = {.major = 12, .minor = 1}}, Pair{.key = 525, .cuda = {.major = 12, .minor = 0}},
-    Pair{.key = 520, .cuda = {.major = 11, .minor = 8}}, Pair{.key = 515, .cuda = {.major = 11, .minor = 7}},
-    Pair{.key = 510, .cuda = {.major = 11, .minor = 6}}, Pair{.key = 495, .cuda = {.major = 11, .minor = 5}},
-    Pair{.key = 470, .cuda = {.major = 11, .minor = 4}}, Pair{.key = 465, .cuda = {.major = 11, .minor = 3}},
-    Pair{.key = 460, .cuda = {.major = 11, .minor = 2}}, Pair{.key = 455, .cuda = {.major = 11, .minor = 1}},
-    Pair{.key = 450, .cuda = {.major = 11, .minor = 0}},
-};
-
-/// A branch that is newer than any of the table may run anything.
-constexpr std::uint32_t kAfterKnownDrivers = 600;
-
 struct Release {
   MajorMinor release;
   MajorMinor cuda;
@@ -170,14 +148,6 @@ std::optional<std::uint64_t> memory_of_model(std::string_view name) {
     --begin;
   if (unit == std::string_view::npos || begin == unit || unit - begin > 4) return std::nullopt;
   return std::stoull(std::string(name.substr(begin, unit - begin))) << 30U;
-}
-
-std::optional<MajorMinor> cuda_of_driver(std::string_view driver) {
-  auto version = MajorMinor::parse(driver);
-  if (!version || version->major >= kAfterKnownDrivers) return std::nullopt;
-  for (const auto& row : kDrivers)
-    if (version->major >= row.key) return row.cuda;
-  return std::nullopt;
 }
 
 std::optional<MajorMinor> cuda_of_tegra_release(std::string_view release) {

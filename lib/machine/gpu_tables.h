@@ -23,10 +23,6 @@ std::optional<MajorMinor> capability_of_tegra(std::string_view compatible);
 /// The memory that a model's name tells: `80GB`.
 std::optional<std::uint64_t> memory_of_model(std::string_view name);
 
-/// The newest CUDA that a driver of this branch runs: 580.65.06 → 13.0. Source  the table "CUDA Toolkit and
-/// corresponding driver versions" of the CUDA release notes. Newer branches than are known here: nothing.
-std::optional<MajorMinor> cuda_of_driver(std::string_view driver);
-
 /// The CUDA of a Jetson Linux release: 36.4.3 → 12.6. Source  the JetPack release notes.
 std::optional<MajorMinor> cuda_of_tegra_release(std::string_view release);
 

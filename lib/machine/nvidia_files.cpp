@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <map>
 
+#include "kernels/model/cuda_releases.h"
+
 #include "gpu_tables.h"
 #include "loader.h"
 #include "nvidia.h"

@@ -4,6 +4,8 @@
 #include <array>
 #include <set>
 
+#include "kernels/model/cuda_releases.h"
+
 namespace kernels::ops {
 
 namespace fs = std::filesystem;
@@ -204,7 +206,7 @@ class ContentJudge {
                  (judgement.needs_ptx && judgement.verdict == GpuVerdict::partly);
       out.unread |= judgement.verdict == GpuVerdict::not_read || judgement.verdict == GpuVerdict::unknown;
       out.driver_is_too_old |= judgement.driver_is_too_old;
-      if (judgement.needs_ptx && inspect::compare_drivers(judgement.needs_driver, jit_driver_) > 0) {
+      if (judgement.needs_ptx && compare_dotted(judgement.needs_driver, jit_driver_) > 0) {
         jit_driver_ = judgement.needs_driver;
         jit_ptx_ = *judgement.needs_ptx;
       }
@@ -269,9 +271,9 @@ class ContentJudge {
 
   void driver() {
     if (!is_cuda_build() || !chosen_.backend.version) return;
-    auto needed = inspect::driver_for_cuda(chosen_.backend.version->major);
+    auto needed = driver_for_cuda(chosen_.backend.version->major);
     std::string why = "CUDA " + std::to_string(chosen_.backend.version->major);
-    if (!jit_driver_.empty() && inspect::compare_drivers(jit_driver_, needed) > 0) {
+    if (!jit_driver_.empty() && compare_dotted(jit_driver_, needed) > 0) {
       needed = jit_driver_;
       why = "compiling PTX " + jit_ptx_.str();
     }
@@ -281,7 +283,7 @@ class ContentJudge {
           Aspect::driver, State::unknown, "≥ " + needed,
           "driver " + needed + " or newer is needed for " + why + "; the target does not say what it has");
     auto has = *in_.target.driver;
-    if (inspect::is_new_enough(has, needed))
+    if (is_new_enough(has, needed))
       return add(Aspect::driver, State::good, "ok",
                  "driver " + has + " is new enough (" + needed + " for " + why + ")");
     add(Aspect::driver, State::bad, "too old",

@@ -10,6 +10,7 @@
 #include <tuple>
 #include <utility>
 
+#include "kernels/model/cuda_releases.h"
 #include "kernels/resolve/variants.h"
 
 namespace kernels::resolve {
@@ -68,21 +69,12 @@ void need_torch(const Variant& variant, Target& target) {
   if (!fits) complete_target(target);
 }
 
-/// The oldest Linux driver that runs every CUDA of a major version.
-/// Source  https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html, table 1.
-std::optional<std::uint32_t> oldest_driver(std::uint32_t cuda_major) {
-  static constexpr std::pair<std::uint32_t, std::uint32_t> kDrivers[] = {{11, 450}, {12, 525}, {13, 580}};
-  const auto* found =
-      std::ranges::find(kDrivers, cuda_major, &std::pair<std::uint32_t, std::uint32_t>::first);
-  return found == std::end(kDrivers) ? std::nullopt : std::optional(found->second);
-}
-
 /// Another CUDA is no help on a driver that is too old for it.
 void need_driver(Target& target) {
   if (target.backend.kind != BackendKind::cuda || !target.backend.version || !target.driver) return;
-  auto oldest = oldest_driver(target.backend.version->major);
-  auto has = MajorMinor::parse(*target.driver);
-  if (target.os == "linux" && oldest && has && has->major < *oldest) target.driver = std::to_string(*oldest);
+  auto oldest = driver_for_cuda(target.backend.version->major);
+  if (target.os == "linux" && !oldest.empty() && !is_new_enough(*target.driver, oldest))
+    target.driver = oldest;
 }
 
 /// Leaves the target alone where no software can help.

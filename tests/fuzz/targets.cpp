@@ -18,6 +18,7 @@
 #include "kernels/inspect/library.h"
 #include "kernels/inspect/module_names.h"
 #include "kernels/machine/detect.h"
+#include "kernels/model/cuda_releases.h"
 #include "kernels/model/hub_answers.h"
 #include "kernels/model/lock.h"
 #include "kernels/model/metadata.h"
@@ -344,7 +345,7 @@ void machine_files(std::string_view bytes) {
                               cuda.toolkit, cuda.runtime, machine::find_dotted(bytes)}) {
     require(is_short_line(version, 32), "a version is short");
     require(!version || MajorMinor::parse(*version).has_value(), "a version has numbers");
-    if (version) machine::cuda_of_driver(*version);
+    if (version) cuda_of_driver(*version);
     if (version) machine::cuda_of_tegra_release(*version);
   }
   if (auto number = machine::parse_number(bytes)) machine::capability_of_pci_device(*number);

@@ -172,21 +172,6 @@ TEST_CASE("gpu verdict: code that is not read is not called bad", "[inspect]") {
   CHECK(inspect::judge_gpu(cut, capability("9.0"), std::nullopt).verdict == GpuVerdict::unknown);
 }
 
-TEST_CASE("drivers: versions compare by their numbers", "[inspect]") {
-  CHECK((inspect::compare_drivers("580.65.06", "580.65.6") == 0));
-  CHECK((inspect::compare_drivers("580.100", "580.65.06") > 0));
-  CHECK((inspect::compare_drivers("9", "580") < 0));
-  CHECK((inspect::compare_drivers("580", "580.0") == 0));
-  CHECK(inspect::is_new_enough("580", "580.65.06"));
-  CHECK(inspect::is_new_enough("580.65", "580.65.06"));
-  CHECK_FALSE(inspect::is_new_enough("580.64", "580.65.06"));
-  CHECK_FALSE(inspect::is_new_enough("580.65.05", "580.65.06"));
-  CHECK(inspect::driver_for_cuda(13) == "580.65.06");
-  CHECK(inspect::driver_for_cuda(12) == "525.60.13");
-  CHECK(inspect::driver_for_cuda(99).empty());
-  CHECK(inspect::driver_for_ptx({.major = 8, .minor = 7}) == "570.26");
-}
-
 TEST_CASE("archs: what metadata declares against what each container holds", "[inspect]") {
   auto one = code({{"sm_80", "sm_90", "compute_90@9.0"}, {"sm_90", "compute_90@9.0"}});
   std::array<const GpuCode*, 1> all = {&one};
@@ -322,10 +307,4 @@ TEST_CASE("lists: every data file is read, and says what is generally known", "[
   CHECK(inspect::tvm_ffi_added("TVMFFIGetCustomAllocator") == "0.1.13");
   CHECK(inspect::policy_libraries().size() > 10);
   CHECK(inspect::policy_rows().front().policy == "manylinux_2_5");
-  const auto& releases = inspect::cuda_releases();
-  CHECK(std::ranges::is_sorted(releases, {}, &inspect::CudaRelease::cuda));
-  CHECK(std::ranges::is_sorted(releases, {}, &inspect::CudaRelease::ptx));
-  CHECK(std::ranges::is_sorted(releases, [](const auto& one, const auto& other) {
-    return inspect::compare_drivers(one.driver, other.driver) < 0;
-  }));
 }

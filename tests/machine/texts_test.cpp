@@ -138,28 +138,7 @@ TEST_CASE("gpu tables: capabilities of devices and models", "[machine]") {
   CHECK_FALSE(memory_of_model("NVIDIA 99999GB"));
 }
 
-TEST_CASE("gpu tables: the CUDA that a driver runs", "[machine]") {
-  struct Row {
-    const char* driver;
-    MajorMinor cuda;
-  };
-  auto row = GENERATE(values<Row>({{"580.65.06", {13, 0}},
-                                   {"575.51.03", {12, 9}},
-                                   {"570.133.07", {12, 8}},
-                                   {"565.57.01", {12, 7}},
-                                   {"560.35.03", {12, 6}},
-                                   {"555.42.06", {12, 5}},
-                                   {"550.54.15", {12, 4}},
-                                   {"545.23.08", {12, 3}},
-                                   {"535.183.01", {12, 2}},
-                                   {"530.30.02", {12, 1}},
-                                   {"525.60.13", {12, 0}},
-                                   {"520.61.05", {11, 8}},
-                                   {"540.4.0", {12, 2}}}));
-  CAPTURE(row.driver);
-  CHECK(cuda_of_driver(row.driver) == row.cuda);
-  for (const char* unknown : {"700.1", "390.157", "", "x"})
-    CHECK_FALSE(cuda_of_driver(unknown));
+TEST_CASE("gpu tables: the CUDA that a release for Tegra brings", "[machine]") {
   CHECK(cuda_of_tegra_release("36.4.3") == MajorMinor{12, 6});
   CHECK(cuda_of_tegra_release("36.3.0") == MajorMinor{12, 2});
   CHECK(cuda_of_tegra_release("35.6.1") == MajorMinor{11, 4});

@@ -137,7 +137,8 @@ TEST_CASE("advice: the nearest change, in words", "[resolve]") {
        0,
        {"a build for CUDA 13.0 exists, your torch is built for CUDA 12.6: install torch 2.10 for CUDA 13.0 "
         "and "
-        "update the NVIDIA driver to 580 or newer (version 1 has `torch210-cxx11-cu130-x86_64-linux`)"}},
+        "update the NVIDIA driver to 580.65.06 or newer (version 1 has "
+        "`torch210-cxx11-cu130-x86_64-linux`)"}},
       {"one that it is not too old for is nearer",
        "torch=2.10,cuda=12.6,driver=535.104.05",
        {version(1, {"torch210-cxx11-cu130-x86_64-linux", "torch210-cxx11-cu128-x86_64-linux",

@@ -3,7 +3,7 @@
     python3 lib/inspect/data/update.py [--downloads FOLDER]
 
 Downloads with pip (about 1 GB: the headers of PyTorch come in its wheels) and rewrites the files beside this script.
-Facts only: names and version numbers. `cuda_releases.txt` is kept by hand. Sources:
+Facts only: names and version numbers. Sources:
 
     manylinux.txt      the policies that the package `auditwheel` carries (MIT licence)
     python_abi.txt     CPython's stable ABI as the package `abi3info` carries it (MIT licence)

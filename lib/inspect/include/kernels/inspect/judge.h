@@ -12,8 +12,8 @@
 #include "kernels/model/variant.h"
 
 // Decisions about what was read from a library: pure functions, no I/O. The lists that they compare with
-// (policies of manylinux, stable ABI of Python, C functions of torch and tvm-ffi by release, CUDA releases
-// and drivers) are the files in `lib/inspect/data`, each with its source and date.
+// (policies of manylinux, stable ABI of Python, C functions of torch and tvm-ffi by release) are the files in
+// `lib/inspect/data`, each with its source and date.
 
 namespace kernels::inspect {
 
@@ -32,9 +32,6 @@ struct Finding {
   std::string hint;  ///< what to do; may be empty
   bool operator==(const Finding&) const = default;
 };
-
-// --- GPU code
-// -----------------------------------------------------------------------------------------------
 
 enum class GpuVerdict {
   runs,       ///< every container has machine code for the capability
@@ -79,22 +76,6 @@ std::vector<std::string> archs_of(const GpuCode& code);
 /// absent, absent from some containers, present and undeclared.
 std::vector<Finding> compare_archs(const std::vector<std::string>& declared,
                                    std::span<const GpuCode* const> code);
-
-// --- Drivers
-// ------------------------------------------------------------------------------------------------
-
-/// Compares versions such as `580.65.06` number by number; what is missing counts as 0.
-std::strong_ordering compare_drivers(std::string_view one, std::string_view other);
-/// Whether driver `has` is `needed` or newer. Parts that `has` leaves out count as enough: 580 is any of its
-/// branch.
-bool is_new_enough(std::string_view has, std::string_view needed);
-/// The oldest Linux driver that loads this version of PTX; empty if the list ends before it.
-std::string driver_for_ptx(MajorMinor version);
-/// The oldest Linux driver that runs programs built with any CUDA of this major version; empty if unknown.
-std::string driver_for_cuda(std::uint32_t major);
-
-// --- ABI
-// ----------------------------------------------------------------------------------------------------
 
 /// What breaks a promise of a library, whatever the machine: needed versions against manylinux_2_28, needed
 /// libraries against those that a kernel may need, run path, executable stack, writable code, Python's
