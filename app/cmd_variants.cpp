@@ -1,8 +1,7 @@
-#include <charconv>
-
 #include "kernels/ops/query.h"
 
 #include "commands.h"
+#include "revision_flags.h"
 #include "targets.h"
 #include "view_kernel.h"
 #include "view_matrix.h"
@@ -13,8 +12,7 @@ namespace {
 
 struct VariantOptions {
   std::string kernel;
-  std::optional<std::string> version;
-  std::optional<std::string> revision;
+  RevisionFlags revision;
   std::optional<std::string> target;
   bool all_versions = false;
   bool only_compatible = false;
@@ -34,25 +32,6 @@ Result<Format> to_format(const VariantOptions& options) {
                   .with_hint("add `--matrix`, or take `table` or `json`"));
 }
 
-Result<ops::RevisionChoice> to_choice(const VariantOptions& options) {
-  using Kind = ops::RevisionChoice::Kind;
-  ops::RevisionChoice choice;
-  if (options.all_versions) choice.kind = Kind::all_versions;
-  if (options.revision) {
-    auto revision = parse_revision(*options.revision);
-    if (!revision) return fail(std::move(revision).error());
-    return ops::RevisionChoice{.kind = Kind::revision, .version = 0, .revision = *revision};
-  }
-  if (!options.version || *options.version == "latest") return choice;
-  choice.kind = Kind::version;
-  const auto& text = *options.version;
-  auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), choice.version);
-  if (code != std::errc() || end != text.data() + text.size())
-    return fail(Error(Errc::invalid_argument, "`" + text + "` is not a version")
-                    .with_hint("write a number or `latest`"));
-  return choice;
-}
-
 /// What is asked about: a folder, or a revision of a repository.
 struct Asked {
   std::optional<RepoId> repo;
@@ -62,15 +41,16 @@ struct Asked {
 Result<Asked> to_asked(const VariantOptions& options) {
   std::error_code code;
   if (std::filesystem::is_directory(options.kernel, code)) {
-    if (options.version || options.revision || options.all_versions)
+    if (options.revision.any() || options.all_versions)
       return fail(Error(Errc::invalid_argument, "a folder has no versions or revisions")
                       .with_hint("leave out `--version`, `--revision` and `--all-versions`"));
     return Asked{};
   }
   auto repo = RepoId::parse(options.kernel);
   if (!repo) return fail(std::move(repo).error());
-  auto choice = to_choice(options);
+  auto choice = to_choice(options.revision);
   if (!choice) return fail(std::move(choice).error());
+  if (options.all_versions) choice->kind = ops::RevisionChoice::Kind::all_versions;
   return Asked{.repo = *repo, .choice = *choice};
 }
 
@@ -164,14 +144,10 @@ Command add_variants(CLI::App& root) {
   command->add_option("kernel", options->kernel, "A repository, or a folder with `build/`")
       ->required()
       ->type_name("REPO|PATH");
-  auto* version = command->add_option("--version", options->version, "Version N, or `latest` (default)")
-                      ->type_name("N|latest");
-  auto* revision = command->add_option("--revision", options->revision, "A branch, tag or commit")
-                       ->type_name("R")
-                       ->excludes(version);
+  add_revision_flags(*command, options->revision);
   command->add_flag("--all-versions", options->all_versions, "All versions")
-      ->excludes(version)
-      ->excludes(revision);
+      ->excludes("--version")
+      ->excludes("--revision");
   add_view_options(*command, options);
   return {command, [options](App& app) { return run_variants(*options, app); }};
 }

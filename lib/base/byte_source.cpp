@@ -35,8 +35,16 @@ Result<std::string_view> ByteSource::c_string(std::uint64_t offset, std::uint64_
   }
 }
 
-Result<ByteView> MemorySource::view(std::uint64_t offset, std::uint64_t length) {
+Status ByteSource::check_view(std::uint64_t offset, std::uint64_t length) const {
   if (length > kMaxView) return fail(Errc::unsupported, "a view of more than 1 MiB");
+  if (offset > size() || length > size() - offset)
+    return fail(Errc::corrupt, "the range at " + std::to_string(offset) + " of " + std::to_string(length) +
+                                   " bytes leaves the data of " + std::to_string(size()) + " bytes");
+  return {};
+}
+
+Result<ByteView> MemorySource::view(std::uint64_t offset, std::uint64_t length) {
+  if (auto fits = check_view(offset, length); !fits) return std::unexpected(std::move(fits).error());
   return bytes_.slice(offset, length);
 }
 
@@ -46,9 +54,7 @@ PartSource::PartSource(ByteSource& whole, ByteExtent part) : whole_(whole), part
 }
 
 Result<ByteView> PartSource::view(std::uint64_t offset, std::uint64_t length) {
-  if (offset > part_.length || length > part_.length - offset)
-    return fail(Errc::corrupt, "the range at " + std::to_string(offset) + " of " + std::to_string(length) +
-                                   " bytes leaves the part of " + std::to_string(part_.length) + " bytes");
+  if (auto fits = check_view(offset, length); !fits) return std::unexpected(std::move(fits).error());
   return whole_.view(part_.offset + offset, length);
 }
 
@@ -80,10 +86,7 @@ class FileSource final : public ByteSource {
   std::uint64_t size() const override { return size_; }
 
   Result<ByteView> view(std::uint64_t offset, std::uint64_t length) override {
-    if (length > kMaxView) return fail(Errc::unsupported, "a view of more than 1 MiB");
-    if (offset > size_ || length > size_ - offset)
-      return fail(Errc::corrupt, "the range at " + std::to_string(offset) + " of " + std::to_string(length) +
-                                     " bytes leaves the file of " + std::to_string(size_) + " bytes");
+    if (auto fits = check_view(offset, length); !fits) return std::unexpected(std::move(fits).error());
     if (length <= kBlock && offset / kBlock == (offset + std::max<std::uint64_t>(length, 1) - 1) / kBlock)
       return from_block(offset, length);
     scratch_.resize(std::max<std::size_t>(scratch_.size(), length));

@@ -34,10 +34,7 @@ class RangeSource final : public ByteSource {
   std::uint64_t size() const override { return size_; }
 
   Result<ByteView> view(std::uint64_t offset, std::uint64_t length) override {
-    if (length > kMaxView) return fail(Errc::unsupported, "a view of more than 1 MiB");
-    if (offset > size_ || length > size_ - offset)
-      return fail(Errc::corrupt, "the range at " + std::to_string(offset) + " of " + std::to_string(length) +
-                                     " bytes leaves the file of " + std::to_string(size_) + " bytes");
+    if (auto fits = check_view(offset, length); !fits) return std::unexpected(std::move(fits).error());
     if (length == 0) return ByteView();
     if (auto held = find(offset, length)) return *held;
     if (auto got = fetch({{.offset = offset, .length = std::max(length, kReadAhead)}}); !got)

@@ -56,6 +56,10 @@ class ByteSource {
   /// The text from `offset` up to, and without, the next zero byte, which must come within `limit` bytes and
   /// before `end`. Borrowed as a view is.
   Result<std::string_view> c_string(std::uint64_t offset, std::uint64_t end, std::uint64_t limit);
+
+ protected:
+  /// Whether a view of this range can be asked for. Errors  corrupt, unsupported.
+  Status check_view(std::uint64_t offset, std::uint64_t length) const;
 };
 
 /// Bytes in memory, which must outlive the source.
