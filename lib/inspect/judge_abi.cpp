@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::uint16_t kX86 = 62;
 constexpr std::uint16_t kArm = 183;
+constexpr std::uint16_t kCuda = 190;
+constexpr std::uint16_t kAmdGpu = 224;
 constexpr std::string_view kPolicy = "manylinux_2_28";
 constexpr MajorMinor kStablePython{.major = 3, .minor = 9};
 
@@ -212,6 +214,11 @@ class Judge {
   std::vector<Finding> out_;
 };
 
+/// Machine code of GPUs comes in ELF files too, which no loader of the system takes.
+bool is_gpu_machine(std::uint16_t machine) {
+  return machine == kCuda || machine == kAmdGpu;
+}
+
 void judge_family(std::vector<Finding>& out, const LibraryFacts& facts, std::string_view family,
                   const std::optional<std::string>& has) {
   if (!has) return;
@@ -246,14 +253,14 @@ std::string manylinux_policy(const LibraryFacts& facts) {
 }
 
 std::vector<Finding> judge_abi(const LibraryFacts& facts, const std::optional<Variant>& variant) {
-  if (!facts.elf) return {};
+  if (!facts.elf || is_gpu_machine(facts.elf->machine)) return {};
   return Judge(facts, variant).run();
 }
 
 std::vector<Finding> judge_on_target(const LibraryFacts& facts, const std::optional<Variant>& variant,
                                      const Target& target) {
   std::vector<Finding> out;
-  if (!facts.elf) return out;
+  if (!facts.elf || is_gpu_machine(facts.elf->machine)) return out;
   auto cpu = cpu_name(facts.elf->machine);
   if (target.os == "linux" && cpu != target.cpu)
     out.push_back({.weight = Weight::violation,

@@ -1,4 +1,6 @@
 #include <array>
+#include <charconv>
+#include <cstdint>
 
 #include <gnu/libc-version.h>
 #include <sys/utsname.h>
@@ -102,11 +104,21 @@ void find_model(Findings& findings) {
   if (!model.empty()) findings.fact(Topic::system, "processor", shown(model), kFile, Certainty::read);
 }
 
+/// `24684100 kB` as `23.5 GiB`; anything else as it stands.
+std::string memory_text(const std::string& value) {
+  std::uint64_t kib = 0;
+  auto [end, code] = std::from_chars(value.data(), value.data() + value.size(), kib);
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 50U;
+  if (code != std::errc() || std::string_view(end) != " kB" || kib > kMost) return shown(value);
+  auto tenths = (kib * 10 + (1 << 19)) >> 20U;
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " GiB";
+}
+
 void find_memory(Findings& findings) {
   constexpr const char* kFile = "/proc/meminfo";
   auto values = parse_colon_lines(findings.sysroot.read(kFile, 4096).value_or(""));
   if (values.contains("MemTotal"))
-    findings.fact(Topic::system, "memory", shown(values["MemTotal"]), kFile, Certainty::read);
+    findings.fact(Topic::system, "memory", memory_text(values["MemTotal"]), kFile, Certainty::read);
 }
 
 void find_libc(Findings& findings) {

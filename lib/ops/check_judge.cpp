@@ -156,6 +156,11 @@ class ContentJudge {
           "its GPU code is made at run time, with " + joined(compilers, ", ") + ": only running it tells");
     }
     if (!is_gpu_build()) return;  // Python that calls the framework
+    if (!is_cuda_build()) {
+      row_.gpu_code = Verdict::not_read;
+      return add(Aspect::gpu_code, State::unknown, "not read",
+                 "GPU code for " + chosen_.backend.display() + " is not read");
+    }
     row_.gpu_code = Verdict::no_gpu_code;
     add(Aspect::gpu_code, State::unknown, "none found",
         "no GPU code was found in it; it may call that of libraries, or make its own");

@@ -133,6 +133,17 @@ TEST_CASE("check: AMD code is recognised and said to be unread", "[cli]") {
   CHECK(report["good"] == true);
 }
 
+TEST_CASE("check: GPU code of kinds that are not read is not called absent", "[cli]") {
+  World world;
+  auto folder =
+      build_folder(world, {{"_relu.so", std::string("\xcf\xfa\xed\xfe", 4) + std::string(100, '\0')}},
+                   "torch210-metal-aarch64-darwin");
+  auto report =
+      check(world, {folder, "--target", "os=darwin,cpu=aarch64,backend=metal,torch=2.10,macos=26.0"});
+  CHECK(report["kernels"][0]["verdict"] == "GPU code not read");
+  CHECK(report["good"] == true);
+}
+
 TEST_CASE("check: what keeps a library from being loaded is the reason", "[cli]") {
   struct Row {
     const char* name;

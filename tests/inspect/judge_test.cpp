@@ -298,6 +298,13 @@ TEST_CASE("target: CPU, C library and C++ runtime decide whether a library loads
         std::vector<std::string>{"needs GLIBCXX 3.4.26, but the target has 3.4.25"});
 }
 
+TEST_CASE("target: machine code of a GPU is no library, whatever the CPU", "[inspect]") {
+  auto amd = facts_of({.machine = 224, .needs = {{.library = "strange.so"}}});
+  CHECK(amd.gpu.foreign == std::vector{inspect::ForeignCode::amd});
+  CHECK(inspect::judge_on_target(amd, std::nullopt, *parse_target("os=linux,cpu=x86_64")).empty());
+  CHECK(inspect::judge_abi(amd, std::nullopt).empty());
+}
+
 TEST_CASE("lists: every data file is read, and says what is generally known", "[inspect]") {
   CHECK(inspect::python_symbol_added("PyModule_Create2") == MajorMinor{3, 2});
   CHECK(inspect::python_symbol_added("PyModule_AddObjectRef") == MajorMinor{3, 10});
