@@ -107,11 +107,11 @@ class ContentJudge {
           required
               ? "the project requires signatures; ask the publisher for one, or relax `[trust] signatures`"
               : "");
-    add(Aspect::signature, required ? State::bad : State::unknown, "there",
-        "there is a signature, which was not verified",
-        required ? "the project requires signatures, and `check` does not verify them; run `kernels "
-                   "verify-signature`"
-                 : "");
+    add(Aspect::signature, required ? State::bad : State::unknown, "unverified",
+        "there is a signature, which `check` does not verify",
+        required
+            ? "the project requires verified signatures; verify it otherwise, and relax `[trust] signatures`"
+            : "");
   }
 
   void collect() {
@@ -137,9 +137,9 @@ class ContentJudge {
     std::vector<std::string> briefs;
     for (const auto& capability : in_.target.capabilities)
       judge(capability, texts, briefs);
-    auto state = row_.gpu_code == Verdict::partly || row_.gpu_code == Verdict::would_not ? State::bad
-                 : row_.gpu_code == Verdict::not_read                                    ? State::unknown
-                                                                                         : State::good;
+    auto state = !is_good(row_.gpu_code)              ? State::bad
+                 : row_.gpu_code > Verdict::after_jit ? State::unknown
+                                                      : State::good;
     add(Aspect::gpu_code, state, joined(briefs, " "),
         joined(texts, "; ") + (state == State::bad ? closing() : ""), state == State::bad ? gpu_hint() : "");
   }

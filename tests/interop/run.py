@@ -343,6 +343,9 @@ class Differential(unittest.TestCase):
     def test_random_systems_decide_about_variants_as_the_package_does(self):
         self.compare("variants_differential.py", "--decisions", VARIANT_DECISIONS, "--rounds", VARIANT_ROUNDS)
 
+    def test_libraries_break_the_promises_that_the_package_says_they_break(self):
+        self.compare("abi_differential.py", "--program", PROGRAM.path, "--libraries", BUILT)
+
     def test_the_program_shows_what_the_package_accepts(self):
         self.compare("variants_differential.py", "--program", PROGRAM.path, "--rounds", 60)
 

@@ -24,7 +24,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TODAY = datetime.date.today().isoformat()
 TORCH = ["2.6.0", "2.7.0", "2.8.0", "2.9.0", "2.10.0", "2.11.0", "2.12.0", "2.13.0", "2.14.0", "2.15.0"]
-TVM_FFI = [f"0.1.{patch}" for patch in range(15)]
+TVM_FFI = [f"0.1.{patch}" for patch in range(15)] + ["0.1.15.post2"]
 SHIM_HEADERS = re.compile(r"include/torch/csrc/(inductor/aoti_torch/c/[a-z_]*\.h|inductor/aoti_torch/generated/c_shim_aten\.h"
                           r"|stable/c/[a-z_]*\.h)$")
 
