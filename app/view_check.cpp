@@ -116,7 +116,7 @@ std::string row_text(const CheckRow& row, Explain explain, bool with_target) {
     for (const auto& finding : row.findings)
       out += "    " + inspect::to_string(finding.weight) + ": " + plain(finding.text) + "\n";
   if (shows_variants) out += refusals(row);
-  return out + way_out(row) + advice_text(row.advice, "    What would help:", "      ");
+  return out + way_out(row) + advice_text(row.advice, "To make it run", "    ");
 }
 
 std::string summary(const ops::CheckReport& report) {

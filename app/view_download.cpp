@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "text.h"
+#include "view_advice.h"
 
 namespace kernels::app {
 
@@ -20,6 +21,9 @@ Error no_variant_error(const ops::KernelChoice& choice) {
   std::string text = "no variant of `" + repo + "` fits " + choice.target;
   for (const auto& decision : choice.decisions)
     text += "\n  " + decision.variant.name() + ": " + decision.reason;
+  auto advice = advice_text(choice.advice, "To make one fit", "  ");
+  if (advice.ends_with('\n')) advice.pop_back();
+  if (!advice.empty()) text += "\n" + advice;
   return Error(Errc::no_match, text)
       .with_hint("describe another machine with `--target`, or take them all with `--all-variants`");
 }

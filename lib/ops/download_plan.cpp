@@ -3,6 +3,7 @@
 
 #include "kernels/base/file.h"
 #include "kernels/cache/verified.h"
+#include "kernels/ops/coverage.h"
 #include "kernels/ops/download.h"
 
 namespace kernels::ops {
@@ -25,6 +26,7 @@ static void choose_for_targets(const std::vector<Target>& targets, KernelChoice&
     }
     out.decisions = std::move(decisions);
     out.target = target.name;
+    out.advice = resolve::nearest_changes({locked_variants(*out.kernel)}, 0, target);
     return;
   }
   out.variants.assign(chosen.begin(), chosen.end());

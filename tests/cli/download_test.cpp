@@ -457,3 +457,16 @@ TEST_CASE("download: plain files instead of links where links are switched off",
   CHECK(std::filesystem::is_regular_file(std::filesystem::symlink_status(file)));
   CHECK(world.kernels({"check"}).status == 0);
 }
+
+TEST_CASE("download: where no variant fits, the error says what would make one fit", "[cli]") {
+  World world;
+  world.publish_simple("relu");
+  world.project("[dependencies]\n\"acme/relu\" = 1\n");
+  REQUIRE(world.kernels({"lock"}).status == 0);
+  auto run = world.kernels({"download", "--target", "os=linux,cuda=13.0"});
+  CHECK(run.status == 1);
+  CHECK(has(run.err, "no variant of `acme/relu` fits os=linux,cuda=13.0"));
+  CHECK(has(run.err, "To make one fit:"));
+  CHECK(has(run.err, "install apache-tvm-ffi 0.1"));
+  CHECK(World::files_below(world.cache()).empty());
+}

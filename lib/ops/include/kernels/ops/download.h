@@ -13,6 +13,7 @@
 #include "kernels/model/event.h"
 #include "kernels/model/lock.h"
 #include "kernels/model/target.h"
+#include "kernels/resolve/advice.h"
 #include "kernels/resolve/variants.h"
 
 namespace kernels::ops {
@@ -35,6 +36,7 @@ struct KernelChoice {
   std::vector<std::string> variants;         ///< chosen, sorted
   std::vector<resolve::Decision> decisions;  ///< of the first target for which nothing fits; else empty
   std::string target;                        ///< that target
+  std::vector<resolve::Advice> advice;       ///< what would make one fit there
   std::vector<std::string> unknown;          ///< named variants that the kernel does not have
 };
 
