@@ -99,7 +99,7 @@ static std::vector<std::size_t> widths_within(std::size_t columns,
     widths.resize(std::max(widths.size(), row.size()));
     for (std::size_t i = 0; i < row.size(); ++i)
       for (const auto& line : lines_of(row[i], std::string::npos))
-        widths[i] = std::max(widths[i], display_width(line));
+        widths[i] = std::max(widths[i], std::min(display_width(line), columns));  // none can stay wider
   }
   auto total = [&] { return std::accumulate(widths.begin(), widths.end(), 2 * (widths.size() - 1)); };
   while (!widths.empty() && total() > columns) {

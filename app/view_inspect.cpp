@@ -1,6 +1,7 @@
 #include "view_inspect.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -18,10 +19,19 @@ namespace {
 
 constexpr std::size_t kColumns = 100;
 
+/// A name as far as a person reads it.
+std::string shown(const std::string& name) {
+  constexpr std::size_t kLongest = 300;
+  return name.size() <= kLongest ? plain(name) : plain(name.substr(0, kLongest)) + "…";
+}
+
+/// Names of a library can be many and long; JSON has all of them.
 std::string joined(const std::vector<std::string>& words, const char* between = " ") {
+  constexpr std::size_t kMost = 200;
   std::string out;
-  for (const auto& word : words)
-    out += (out.empty() ? "" : between) + plain(word);
+  for (std::size_t i = 0; i < std::min(kMost, words.size()); ++i)
+    out += (out.empty() ? "" : between) + shown(words[i]);
+  if (words.size() > kMost) out += between + ("and " + std::to_string(words.size() - kMost) + " more");
   return out;
 }
 
@@ -135,11 +145,19 @@ std::string heading(const ops::InspectedLibrary& library) {
   return library.policy.empty() ? out : out + ", " + library.policy;
 }
 
+/// Instances of one template are one entry; JSON has their full names.
 Rows function_rows(const ops::InspectedLibrary& library) {
+  constexpr std::size_t kMostRows = 2000;
   Rows rows;
-  for (std::size_t i = 0; i < library.functions.size(); ++i)
+  for (std::size_t i = 0; i < library.functions.size() && rows.size() < kMostRows; ++i) {
+    std::map<std::string, std::size_t> names;
     for (const auto& name : library.functions[i])
-      add_row(rows, ("container " + std::to_string(i)).c_str(), plain(name));
+      ++names[inspect::short_function_name(name)];
+    std::vector<std::string> entries;
+    for (const auto& [name, count] : names)
+      entries.push_back(count == 1 ? name : name + " (" + std::to_string(count) + " instances)");
+    add_row(rows, ("container " + std::to_string(i)).c_str(), joined(entries, "\n"));
+  }
   return rows;
 }
 

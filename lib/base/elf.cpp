@@ -16,7 +16,7 @@ constexpr std::uint64_t kMaxNeeded = 4096;
 constexpr std::uint64_t kMaxVersions = 8192;
 constexpr std::uint64_t kMaxSections = 16'384;
 constexpr std::uint64_t kMaxSymbols = 4ULL << 20;
-constexpr std::uint64_t kMaxNameBytes = 16ULL << 20;
+constexpr std::uint64_t kMaxNameBytes = 8ULL << 20;
 constexpr std::uint64_t kMaxName = 32ULL << 10;
 constexpr std::uint64_t kSymbolSize = 24;
 

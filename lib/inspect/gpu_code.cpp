@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint32_t kMagic = 0xBA55ED50;
 constexpr std::uint64_t kContainerHeader = 16;
 constexpr std::uint64_t kSmallestImageHeader = 0x40;
-constexpr std::uint64_t kMaxImages = 1 << 18;
+constexpr std::uint64_t kMaxImages = 1 << 14;
 constexpr std::uint64_t kMaxSearched = 1ULL << 30;
 /// Empty machine code is a little over 1 KiB, an empty PTX some hundred bytes.
 constexpr std::uint64_t kSmallImage = 4096;
@@ -252,6 +252,9 @@ bool is_name_character(char c) {
          c == '%';
 }
 
+/// Longer than any that a compiler makes.
+constexpr std::size_t kMaxName = 32 << 10;
+
 /// The names behind the directive `.entry`. Comments that hold the word are the compiler's own and rare; a
 /// name too many is better than one too few.
 std::vector<std::string> ptx_entries(std::string_view text) {
@@ -264,7 +267,7 @@ std::vector<std::string> ptx_entries(std::string_view text) {
     auto end = begin;
     while (end < text.size() && is_name_character(text[end]))
       ++end;
-    if (end > begin) out.emplace_back(text.substr(begin, end - begin));
+    if (end > begin && end - begin <= kMaxName) out.emplace_back(text.substr(begin, end - begin));
   }
   return out;
 }

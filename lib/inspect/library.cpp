@@ -153,6 +153,9 @@ std::string to_string(FileKind kind) {
 }
 
 std::string short_function_name(std::string_view mangled) {
+  constexpr std::size_t kLongest = 300;
+  if (mangled.size() > kLongest && !mangled.starts_with("_Z"))
+    return std::string(mangled.substr(0, kLongest)) + "…";
   auto rest = mangled;
   if (!rest.starts_with("_Z")) return std::string(mangled);
   rest.remove_prefix(2);
@@ -169,7 +172,8 @@ std::string short_function_name(std::string_view mangled) {
     }
     if (!nested) break;
   }
-  return out.empty() ? std::string(mangled) : out;
+  if (out.empty()) out = mangled;
+  return out.size() <= kLongest ? out : out.substr(0, kLongest) + "…";
 }
 
 bool is_unstable_torch_name(std::string_view mangled) {

@@ -46,6 +46,27 @@ std::vector<std::string> parameter_names(const std::vector<inspect::LayerParamet
   return out;
 }
 
+/// Bounds what is unpacked for names: a small file can claim a great deal.
+class UnpackBudget {
+ public:
+  explicit UnpackBudget(std::uint64_t most_unpacked) : most_unpacked_(most_unpacked) {}
+
+  bool allows(const inspect::GpuImage& image) {
+    if (image.compression != inspect::Compression::none) unpacked_ += image.uncompressed_size;
+    return unpacked_ <= most_unpacked_ && name_bytes_ <= kMostNameBytes;
+  }
+  void take(const std::vector<std::string>& names) {
+    for (const auto& name : names)
+      name_bytes_ += name.size() + sizeof(name);
+  }
+
+ private:
+  static constexpr std::uint64_t kMostNameBytes = 8ULL << 20;
+  std::uint64_t most_unpacked_;
+  std::uint64_t unpacked_ = 0;
+  std::uint64_t name_bytes_ = 0;
+};
+
 class Inspector {
  public:
   Inspector(VariantContent& content, const std::string& module, InspectedVariant& out)
@@ -192,16 +213,30 @@ class Inspector {
     if (functions == WithFunctions::yes) list_functions(**source, item);
   }
 
-  static void list_functions(ByteSource& source, InspectedLibrary& item) {
+  /// Every image of a container has the same functions; the first that can be read is enough.
+  void list_functions(ByteSource& source, InspectedLibrary& item) {
+    UnpackBudget budget(256ULL << 20);
+    std::size_t passed_over = 0;
     for (const auto& container : item.facts->gpu.containers) {
       auto& names = item.functions.emplace_back();
-      // Every image of a container has the same functions; the first that can be read is enough.
-      for (const auto& image : container.images)
-        if (auto found = inspect::function_names(source, image); found && !found->empty()) {
-          names = std::move(*found);
+      for (const auto& image : container.images) {
+        if (!budget.allows(image)) {
+          ++passed_over;
           break;
         }
+        auto found = inspect::function_names(source, image);
+        if (!found || found->empty()) continue;
+        budget.take(*found);
+        names = std::move(*found);
+        break;
+      }
     }
+    if (passed_over > 0)
+      item.findings.push_back({.weight = inspect::Weight::note,
+                               .rule = "functions",
+                               .text = "the functions of " + std::to_string(passed_over) +
+                                       " containers were not listed: there is too much to unpack",
+                               .hint = {}});
   }
 
   void compare() {
@@ -250,11 +285,14 @@ std::vector<std::string> functions_in(VariantContent& content, const InspectedLi
   std::vector<std::string> out;
   auto source = content.open(library.path);
   if (!source || !library.facts) return out;
+  UnpackBudget budget(64ULL << 20);
   for (auto index : containers)
     for (const auto& image : library.facts->gpu.containers[index].images) {
+      if (out.size() >= limit || !budget.allows(image)) return out;
       if (image.payload.length > max_bytes) continue;
       auto names = inspect::function_names(**source, image);
       if (!names || names->empty()) continue;
+      budget.take(*names);
       for (const auto& name : *names) {
         auto shown = inspect::short_function_name(name);
         if (out.size() < limit && std::ranges::find(out, shown) == out.end()) out.push_back(std::move(shown));

@@ -1,3 +1,6 @@
+#include <functional>
+
+#include <malloc.h>
 #include <nlohmann/json.hpp>
 
 #include "support/catch.h"
@@ -79,6 +82,54 @@ TEST_CASE("inspect: hostile names cannot write to the terminal", "[cli]") {
   CHECK_FALSE(has(run.out, "\x1b"));
   CHECK_FALSE(has(run.out, "\x07"));
   CHECK_FALSE(has(run.out, "\r"));
+}
+
+TEST_CASE("inspect: a hostile library is answered or refused within 64 MB", "[cli]") {
+  World world;
+  auto repeated = [](std::size_t count, const std::vector<ImageDescription>& images) {
+    return write_elf({.data = write_fat_binaries(std::vector(count, images))});
+  };
+  auto exporting = [](std::size_t count, std::size_t length) {
+    ElfDescription library;
+    for (std::size_t i = 0; i < count; ++i)
+      library.symbols.push_back({.name = "__tvm_ffi_" + std::string(length, 'a') + std::to_string(i)});
+    return write_elf(library);
+  };
+  struct Row {
+    const char* name;
+    std::function<std::string()> library;
+    int status;
+  };
+  std::vector<Row> rows = {
+      {"16,000 containers", [&] { return repeated(16'000, {{.kind = 8, .functions = {}}}); }, 0},
+      {"17,000 containers", [&] { return repeated(17'000, {{.kind = 8, .functions = {}}}); }, 1},
+      {"compression bombs",
+       [&] {
+         return repeated(100, {{.kind = 1, .functions = {std::string(15'000'000, 'k')}, .pack = Pack::zstd}});
+       },
+       0},
+      {"long names", [&] { return exporting(200, 30'000); }, 0},
+      {"a name longer than any", [&] { return exporting(1, 40'000); }, 1},
+      {"100,000 names", [&] { return exporting(100'000, 40); }, 1}};
+  for (const auto& row : rows) {
+    INFO(row.name);
+    auto file = (world.temp / "hostile.so").string();
+    put(file, row.library());
+    ::malloc_trim(0);  // what this process holds when it starts another counts as that one's
+    std::vector<std::vector<std::string>> questions = {
+        {"inspect", file, "--functions"},
+        {"inspect", file, "--json"},
+        {"check", file, "--target", "cuda=13.0,capability=8.0"}};
+    for (const auto& question : questions) {
+      INFO(question.front() << " " << question.back());
+      auto run = world.kernels(question);
+      if (question.front() == "inspect") CHECK(run.status == row.status);
+      CHECK(run.status <= 1);
+#ifndef __SANITIZE_ADDRESS__
+      CHECK(run.peak_kib < 64 << 10);
+#endif
+    }
+  }
 }
 
 TEST_CASE("inspect: a kernel on the Hub is read in parts; the cache is read where it has it", "[cli]") {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,7 +81,9 @@ Outcome run_program(const std::vector<std::string>& arguments, const RunOptions&
   ::close(out[0]);
   ::close(err[0]);
   int status = 0;
-  ::waitpid(child, &status, 0);
+  struct rusage usage{};
+  ::wait4(child, &status, 0, &usage);
+  outcome.peak_kib = usage.ru_maxrss;
   outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return outcome;
 }

@@ -13,6 +13,7 @@ struct Outcome {
   int status = -1;  ///< exit status; 128 + N after signal N
   std::string out;
   std::string err;
+  long peak_kib = 0;  ///< most memory that it held at a time
 };
 
 struct RunOptions {

@@ -82,7 +82,7 @@ struct ElfFile {
 Result<ElfFile> read_elf(ByteSource& source);
 
 /// The symbols that others must provide, in the order of the file.
-/// Errors  corrupt; unsupported: more than 4 million symbols, or names of more than 16 MiB in all.
+/// Errors  corrupt; unsupported: more than 4 million symbols, or names of more than 8 MiB in all.
 Result<std::vector<ElfUndefined>> undefined_symbols(ByteSource& source, const ElfFile& file);
 
 /// The names of symbols that the file defines and that begin with one of `prefixes` (none: all), sorted.

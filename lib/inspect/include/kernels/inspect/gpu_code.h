@@ -88,7 +88,8 @@ struct GpuCode {
 ///
 /// With a table of sections the sections for GPU code are read, else all data that a loader would load is
 /// searched, at most 1 GiB of it.
-/// Errors   corrupt: a container or image that leaves its place; unsupported: more than 262,144 images. io,
+/// Errors   corrupt: a container or image that leaves its place; unsupported: more than 16,384 images or
+/// containers. io,
 ///          network: as of the source.
 /// Cost     one small read for each image, whatever their size; with a source that is far away the reads of
 ///          different containers are made at once. Memory: about 100 bytes for each image.
@@ -107,8 +108,8 @@ Result<std::vector<std::byte>> unpack(ByteSource& source, const GpuImage& image)
 Result<std::vector<std::string>> function_names(ByteSource& source, const GpuImage& image);
 
 /// A mangled name as people know it, without arguments: `_Z11silu_kernelIfEvPT_i` is `silu_kernel<…>`. Names
-/// of other forms stay as they are. Nothing is demangled in full: names are hostile, and demanglers are
-/// large.
+/// of other forms stay as they are; 300 characters are the most. Nothing is demangled in full: names are
+/// hostile, and demanglers are large.
 std::string short_function_name(std::string_view mangled);
 
 }  // namespace kernels::inspect
