@@ -10,7 +10,7 @@ namespace {
 
 void put(std::string& out, std::uint64_t value, unsigned bytes) {
   for (unsigned i = 0; i < bytes; ++i)
-    out += static_cast<char>(value >> (8 * i) & 255U);
+    out += i < 8 ? static_cast<char>(value >> (8 * i) & 255U) : '\0';
 }
 
 void align8(std::string& out) {
