@@ -57,7 +57,7 @@ class UnpackBudget {
   }
   void take(const std::vector<std::string>& names) {
     for (const auto& name : names)
-      name_bytes_ += name.size() + sizeof(name);
+      name_bytes_ += name.size() + sizeof(std::string);
   }
 
  private:
