@@ -172,26 +172,30 @@ Result<std::shared_ptr<BlobWriter>> BlobStore::open(const RepoId& repo, const Bl
   return std::make_shared<BlobWriter>(blob);
 }
 
+Status verify_blob(const fs::path& path, const BlobId& id, std::uint64_t size) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  auto stamp = fd ? file_stamp(fd.get()) : std::nullopt;
+  if (!stamp) return fail(Errc::not_found, "`" + path.string() + "` is missing");
+  if (stamp->size != size)
+    return fail(Errc::integrity, "`" + path.string() + "` has " + std::to_string(stamp->size) +
+                                     " bytes, but " + std::to_string(size) + " were locked");
+  auto hasher = id.hasher(size);
+  std::vector<std::byte> buffer(std::clamp<std::uint64_t>(size, 1, kReadBack));
+  for (std::uint64_t at = 0; at < size;) {
+    auto got = read_at(fd.get(), buffer, at, path.string());
+    if (!got) return fail(std::move(got).error());
+    if (*got == 0) break;
+    hasher.update(std::span<const std::byte>(buffer).first(*got));
+    at += *got;
+  }
+  auto found = hasher.finish_hex();
+  if (found == id.str()) return {};
+  return fail(Errc::integrity, "`" + path.string() + "` has the hash " + found);
+}
+
 void BlobStore::verify(const fs::path& path, const BlobId& id, std::uint64_t size, Completion completion) {
   auto job = [path, id, size, completion = std::move(completion)] {
-    UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    auto stamp = fd ? file_stamp(fd.get()) : std::nullopt;
-    if (!stamp) return completion(fail(Errc::not_found, "`" + path.string() + "` is missing"));
-    if (stamp->size != size)
-      return completion(fail(Errc::integrity, "`" + path.string() + "` has " + std::to_string(stamp->size) +
-                                                  " bytes, but " + std::to_string(size) + " were locked"));
-    auto hasher = id.hasher(size);
-    std::vector<std::byte> buffer(std::clamp<std::uint64_t>(size, 1, kReadBack));
-    for (std::uint64_t at = 0; at < size;) {
-      auto got = read_at(fd.get(), buffer, at, path.string());
-      if (!got) return completion(fail(std::move(got).error()));
-      if (*got == 0) break;
-      hasher.update(std::span<const std::byte>(buffer).first(*got));
-      at += *got;
-    }
-    auto found = hasher.finish_hex();
-    if (found == id.str()) return completion({});
-    completion(fail(Errc::integrity, "`" + path.string() + "` has the hash " + found));
+    completion(verify_blob(path, id, size));
   };
   workers_->hasher(id).push(
       {.blob = {}, .extent = {}, .bytes = {}, .generation = 0, .failure = {}, .other = std::move(job)});

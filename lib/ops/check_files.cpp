@@ -1,10 +1,12 @@
 #include "check_files.h"
 
-#include <condition_variable>
+#include <algorithm>
+#include <atomic>
 #include <functional>
 #include <mutex>
 #include <optional>
 #include <set>
+#include <thread>
 
 #include "kernels/base/file.h"
 #include "kernels/base/log.h"
@@ -13,41 +15,48 @@
 
 namespace kernels::ops {
 
-/// Hashes files on the threads of a BlobStore and waits for all of them.
+/// Hashes files on as many threads as there are cores, the largest first: whoever is free takes the next one.
 class FileChecker::Hashing {
  public:
-  explicit Hashing(const cache::Layout& layout) : store_(layout) {}
-
   void add(const std::filesystem::path& path, const FileEntry& file, std::function<void(bool)> then) {
-    {
-      std::lock_guard guard(mutex_);
-      ++pending_;
-    }
-    store_.verify(path, file.blob, file.size, [this, then = std::move(then)](Status status) {
-      std::lock_guard guard(mutex_);
-      if (!status && status.error().code() == Errc::io && !failure_) failure_ = status.error();
-      then(status.has_value());
-      --pending_;
-      done_.notify_one();
-    });
+    jobs_.push_back({.path = path, .file = file, .then = std::move(then)});
   }
 
-  Status wait(const std::stop_token& stop) {
-    std::unique_lock guard(mutex_);
-    while (pending_ > 0) {
-      if (stop.stop_requested()) return fail(Errc::interrupted, "stopped");
-      done_.wait_for(guard, std::chrono::milliseconds(100));
+  Status run(const std::stop_token& stop) {
+    std::ranges::stable_sort(jobs_, std::greater<>(), [](const Job& job) { return job.file.size; });
+    {
+      std::vector<std::jthread> threads;
+      auto cores = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, kMostThreads);
+      for (std::size_t i = 1; i < std::min(cores, jobs_.size()); ++i)
+        threads.emplace_back([this, &stop] { work(stop); });
+      work(stop);
     }
+    if (stop.stop_requested()) return fail(Errc::interrupted, "stopped");
     if (failure_) return fail(*failure_);
     return {};
   }
 
  private:
+  static constexpr std::size_t kMostThreads = 64;
+  struct Job {
+    std::filesystem::path path;
+    FileEntry file;
+    std::function<void(bool)> then;
+  };
+
+  void work(const std::stop_token& stop) {
+    for (auto i = next_++; i < jobs_.size() && !stop.stop_requested(); i = next_++) {
+      auto verified = cache::verify_blob(jobs_[i].path, jobs_[i].file.blob, jobs_[i].file.size);
+      std::lock_guard guard(mutex_);
+      if (!verified && verified.error().code() == Errc::io && !failure_) failure_ = verified.error();
+      jobs_[i].then(verified.has_value());
+    }
+  }
+
+  std::vector<Job> jobs_;
+  std::atomic<std::size_t> next_ = 0;
   std::mutex mutex_;
-  std::condition_variable done_;
-  std::size_t pending_ = 0;
   std::optional<Error> failure_;
-  cache::BlobStore store_;  // last: its threads end first
 };
 
 FileChecker::FileChecker(const cache::Layout& layout, Rehash rehash) : layout_(layout), rehash_(rehash) {}
@@ -70,8 +79,7 @@ void FileChecker::look(const LockedKernel& kernel, const LockedVariant& variant)
     bool known = rehash_ == Rehash::changed_files && is_link && stamp->size == file.size &&
                  record->second.is_verified(file.blob, *stamp);
     if (known) continue;
-    // Threads cost more to start than a check costs that has nothing to hash.
-    if (!hashing_) hashing_ = std::make_unique<Hashing>(layout_);
+    if (!hashing_) hashing_ = std::make_unique<Hashing>();
     hashing_->add(path, file,
                   [this, &slot = state->second, repo = kernel.repo, blob = file.blob, is_link](bool good) {
                     slot = good ? FileState::good : FileState::damaged;
@@ -82,7 +90,7 @@ void FileChecker::look(const LockedKernel& kernel, const LockedVariant& variant)
 
 Status FileChecker::finish(const std::stop_token& stop) {
   if (!hashing_) return {};
-  if (auto waited = hashing_->wait(stop); !waited) return waited;
+  if (auto hashed = hashing_->run(stop); !hashed) return hashed;
   std::set<RepoId> changed;
   for (const auto& [repo, blob] : verified_) {
     records_.at(repo).note(layout_, repo, blob);

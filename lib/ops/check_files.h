@@ -29,10 +29,10 @@ class FileChecker {
   FileChecker& operator=(const FileChecker&) = delete;
   ~FileChecker();
 
-  /// Looks at the files of a kernel's variant; those that must be hashed are handed to the threads.
+  /// Looks at the files of a kernel's variant, and notes those that must be hashed.
   void look(const LockedKernel& kernel, const LockedVariant& variant);
 
-  /// Waits for all of them, and notes what was verified. Errors  io; interrupted.
+  /// Hashes them, and notes what was verified. Errors  io; interrupted.
   Status finish(const std::stop_token& stop);
 
   /// After `finish`.
@@ -47,7 +47,7 @@ class FileChecker {
   std::map<RepoId, cache::VerifiedRecord> records_;
   std::map<FileKey, FileState> states_;
   std::vector<std::pair<RepoId, BlobId>> verified_;
-  std::unique_ptr<Hashing> hashing_;  // last: its threads end first
+  std::unique_ptr<Hashing> hashing_;
 };
 
 }  // namespace kernels::ops

@@ -82,4 +82,8 @@ class BlobWriter {
   std::shared_ptr<State> state_;
 };
 
+/// Hashes a file on the calling thread and compares it with the name of its blob.
+/// Errors  not_found: no such regular file; integrity: other bytes, or another size; io.
+Status verify_blob(const std::filesystem::path& path, const BlobId& id, std::uint64_t size);
+
 }  // namespace kernels::cache
