@@ -455,7 +455,7 @@ TEST_CASE("advice: the order of the variants does not matter", "[resolve]") {
   }
 }
 
-TEST_CASE("advice: absurdly many variants are answered in time", "[resolve]") {
+TEST_CASE("advice: absurdly many variants are answered", "[resolve]") {
   std::vector<std::string> names;
   for (int i = 0; i < 20000; ++i)
     names.push_back("torch2" + std::to_string(100 + i) + "-cxx11-cu130-x86_64-linux");
