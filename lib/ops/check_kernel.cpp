@@ -72,7 +72,7 @@ struct Subject {
   std::vector<std::string> names;
 };
 
-enum class Verify { digest, nothing };
+enum class Verify { digest, digest_if_any, nothing };
 
 class KernelChecker {
  public:
@@ -150,7 +150,9 @@ class KernelChecker {
   }
 
   void judge(CheckRow& row, const Target& target, const Variant& chosen, Entry& entry, Verify verify) {
-    if (verify == Verify::digest) check_digest(row, *entry.content, entry.inspected);
+    bool has_digest = entry.inspected.metadata && entry.inspected.metadata->digest_algorithm;
+    if (verify == Verify::digest || (verify == Verify::digest_if_any && has_digest))
+      check_digest(row, *entry.content, entry.inspected);
     bool is_here = target.name.starts_with(Target{}.name);
     judge_content(row, {.target = target,
                         .chosen = chosen,
@@ -202,7 +204,7 @@ Status judge_listed_files(CheckReport& report, const cache::Layout& layout, cons
                    {.name = row.variant, .files = files_of(listing, row.variant), .metadata = std::nullopt});
   if (auto finished = checker.finish(stop); !finished) return finished;
   for (auto& row : report.rows) {
-    if (row.variant.empty()) continue;
+    if (row.variant.empty() || row.item(Aspect::files) != nullptr) continue;
     bool here = is_here(row);
     for (const auto& file : files_of(listing, row.variant)) {
       ++row.files;
@@ -243,7 +245,8 @@ Result<CheckReport> check_repository(const QueryInputs& inputs, const RepoId& re
                   .names = variant_folders(listing.files)};
   KernelChecker checker(request);
   auto done = checker.check(
-      subject, module_of(repo), Verify::nothing,
+      // Offline nobody lists what should be there but the kernel itself.
+      subject, module_of(repo), inputs.settings.offline ? Verify::digest_if_any : Verify::nothing,
       [&](const std::string& name) -> Result<std::unique_ptr<VariantContent>> {
         if (inputs.settings.offline || is_cached(layout, repo, listing.commit, listing.files, name))
           return folder_content(layout.snapshot(repo, listing.commit) / "build" / name);

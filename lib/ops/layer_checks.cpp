@@ -7,6 +7,8 @@
 #include "kernels/base/nearest.h"
 #include "kernels/model/variant.h"
 
+#include "inspect_variant.h"
+
 namespace kernels::ops {
 
 namespace {
@@ -39,8 +41,7 @@ const FileEntry* find_file(const LockedVariant& variant, const std::string& path
 /// The file that Python would import as the kernel's `layers`: a package goes before a module, and the older
 /// layout counts only where the newer one is not.
 const FileEntry* python_source(const LockedVariant& variant, const RepoId& repo) {
-  std::string module = repo.str().substr(repo.str().find('/') + 1);
-  std::ranges::replace(module, '-', '_');
+  auto module = module_of(repo);
   bool newer = find_file(variant, "__init__.py") != nullptr;
   for (const char* path : {"layers/__init__.py", "layers.py"})
     if (const auto* file = find_file(variant, newer ? path : module + "/" + path)) return file;

@@ -273,6 +273,28 @@ TEST_CASE("check: a kernel on the Hub is checked by parts of its files", "[cli]"
   CHECK(world.hub->seen().empty());
 }
 
+TEST_CASE("check: offline a cached kernel with a digest is complete or said not to be", "[cli]") {
+  World world;
+  std::map<std::string, std::string> files;
+  auto built = std::filesystem::path(KERNELS_TEST_HUB_FOLDER) / "activation/build/tvm-ffi01-cpu-x86_64-linux";
+  for (const auto& file : World::files_below(built)) {
+    std::ifstream stream(built / file, std::ios::binary);
+    files[file] = std::string(std::istreambuf_iterator<char>(stream), {});
+  }
+  world.publish({.repo = "acme/relu", .variants = {{"tvm-ffi01-cpu-x86_64-linux", files}}});
+  world.project("[dependencies]\n\"acme/relu\" = 1\n");
+  REQUIRE(world.kernels({"lock"}).status == 0);
+  REQUIRE(world.kernels({"download", "--all-variants"}).status == 0);
+  std::vector<std::string> question = {"--offline", "check", "acme/relu", "--target", "os=linux,tvm-ffi=0.1"};
+  CHECK(world.kernels(question).status == 0);
+  for (const auto& file : World::files_below(world.cache()))
+    if (file.ends_with("_ops.py")) std::filesystem::remove(world.cache() / file);
+  auto run = world.kernels(question);
+  INFO(run.out << run.err);
+  CHECK(run.status == 1);
+  CHECK(has(run.out, "1 file missing, the first is _ops.py"));
+}
+
 TEST_CASE("check: a server that does not know ranges, or lies in them, is an error", "[cli]") {
   World world;
   world.publish(
