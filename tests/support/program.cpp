@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,27 +40,40 @@ bool drain(int fd, std::string& into) {
   return true;
 }
 
+/// Gives a descriptor the number under which the next program expects it.
+void hand_over(int fd, int number) {
+  if (fd == number)
+    ::fcntl(fd, F_SETFD, 0);
+  else
+    ::dup2(fd, number);
+}
+
 }  // namespace
 
 Outcome run_program(const std::vector<std::string>& arguments, const RunOptions& options) {
   auto texts = arguments;
+  if (options.measure_memory) texts.insert(texts.begin(), KERNELS_PEAK_MEMORY);
   auto variables = environment_of(options);
   auto argv = pointers(texts);
   auto envp = pointers(variables);
   std::array<int, 2> out{};
   std::array<int, 2> err{};
-  if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0) std::abort();
+  std::array<int, 2> memory{};
+  for (auto* ends : {&out, &err, &memory})
+    if (::pipe2(ends->data(), O_CLOEXEC) != 0) std::abort();
   pid_t child = ::fork();
   if (child == 0) {
     ::dup2(out[1], 1);
     ::dup2(err[1], 2);
     int null = ::open("/dev/null", O_RDONLY);
     ::dup2(null, 0);
+    if (options.measure_memory) hand_over(memory[1], 3);
     if (::chdir(options.folder.c_str()) == 0) ::execvpe(argv[0], argv.data(), envp.data());
     ::_exit(127);
   }
   ::close(out[1]);
   ::close(err[1]);
+  ::close(memory[1]);
   Outcome outcome;
   auto begin = std::chrono::steady_clock::now();
   bool signalled = false;
@@ -81,9 +93,9 @@ Outcome run_program(const std::vector<std::string>& arguments, const RunOptions&
   ::close(out[0]);
   ::close(err[0]);
   int status = 0;
-  struct rusage usage{};
-  ::wait4(child, &status, 0, &usage);
-  outcome.peak_kib = usage.ru_maxrss;
+  ::waitpid(child, &status, 0);
+  if (std::string kib; drain(memory[0], kib)) outcome.peak_kib = std::stol(kib);
+  ::close(memory[0]);
   outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return outcome;
 }

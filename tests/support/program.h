@@ -13,7 +13,7 @@ struct Outcome {
   int status = -1;  ///< exit status; 128 + N after signal N
   std::string out;
   std::string err;
-  long peak_kib = 0;  ///< most memory that it held at a time
+  long peak_kib = 0;  ///< most memory that it held at a time, with `measure_memory`
 };
 
 struct RunOptions {
@@ -23,6 +23,7 @@ struct RunOptions {
   /// Sends `signal` after this time; 0: never. The run as a whole is killed after a minute in any case.
   std::chrono::milliseconds signal_after{0};
   int signal = 15;
+  bool measure_memory = false;  ///< not together with a signal
 };
 
 /// Runs a program and waits for it. The first argument is the program.
