@@ -12,6 +12,7 @@ declare -A allowed=(
   [hub]="model base"
   [cache]="model base"
   [inspect]="model base"
+  [verify]="model base"
   [resolve]="model base"
   [machine]="model base"
   [runtime]="model base"
@@ -19,7 +20,7 @@ declare -A allowed=(
   [bench]="runtime model base"
   [torch]="layers model base"
   [examples]="ops layers runtime model base"
-  [ops]="bench cache hub inspect layers machine model base resolve runtime"
+  [ops]="bench cache hub inspect layers machine model base resolve runtime verify"
 )
 
 includes() {
