@@ -9,12 +9,11 @@ namespace kernels::detail {
 
 namespace {
 
-constexpr int kMaxDepth = 64;
-
 /// Builds the document and watches for what nlohmann's own builder lets pass: keys given twice, deep nesting.
 class StrictBuilder {
  public:
-  explicit StrictBuilder(Json& root) : builder_(root, /*allow_exceptions=*/false) {}
+  StrictBuilder(Json& root, int most_levels)
+      : builder_(root, /*allow_exceptions=*/false), most_levels_(most_levels) {}
 
   bool null() { return builder_.null(); }
   bool boolean(bool value) { return builder_.boolean(value); }
@@ -57,12 +56,13 @@ class StrictBuilder {
 
  private:
   bool descend() {
-    if (++depth_ <= kMaxDepth) return true;
-    complaint_ = "nested deeper than " + std::to_string(kMaxDepth) + " levels";
+    if (++depth_ <= most_levels_) return true;
+    complaint_ = "nested deeper than " + std::to_string(most_levels_) + " levels";
     return false;
   }
   nlohmann::detail::json_sax_dom_parser<Json> builder_;
   std::vector<std::set<std::string>> keys_;
+  int most_levels_;
   int depth_ = 0;
   std::string complaint_;
   std::optional<std::size_t> position_;
@@ -79,9 +79,9 @@ std::string shorten(const std::string& message) {
 
 }  // namespace
 
-Result<Json> parse_json(std::string_view text, const std::string& what) {
+Result<Json> parse_json(std::string_view text, const std::string& what, int most_levels) {
   Json root;
-  StrictBuilder builder(root);
+  StrictBuilder builder(root, most_levels);
   bool good = false;
   try {
     good = Json::sax_parse(text, &builder);

@@ -1,6 +1,7 @@
 #pragma once
 
-// Strict reading of JSON, shared by the parsers of this module. Not part of the public interface.
+// Strict reading of JSON, shared by the parsers of this module and of `verify`. Not part of the public
+// interface.
 
 #include <functional>
 #include <optional>
@@ -18,9 +19,9 @@ namespace kernels::detail {
 using Json = nlohmann::ordered_json;
 
 /// Parses one document. `what` names it in errors (a file or URL).
-/// Errors  corrupt, with line and column: bad syntax, nesting deeper than 64, or a key given twice in an
-/// object.
-Result<Json> parse_json(std::string_view text, const std::string& what);
+/// Errors  corrupt, with line and column: bad syntax, nesting deeper than `most_levels`, or a key given twice
+/// in an object.
+Result<Json> parse_json(std::string_view text, const std::string& what, int most_levels = 64);
 
 /// Reads the members of one object and says which is missing or of another type.
 ///
