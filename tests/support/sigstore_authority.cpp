@@ -95,7 +95,9 @@ Text sign_text(EVP_PKEY* key, std::string_view text, const char* hash = "SHA256"
   const auto* data = reinterpret_cast<const unsigned char*>(text.data());
   must(EVP_DigestSign(context.get(), nullptr, &size, data, text.size()) == 1, "sign");
   Text out(size, '\0');
-  must(EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(out.data()), &size, data, text.size()) == 1, "sign");
+  must(EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(out.data()), &size, data,
+                      text.size()) == 1,
+       "sign");
   out.resize(size);
   return out;
 }
@@ -116,7 +118,8 @@ void add_extension(X509* certificate, X509* issuer, int nid, const std::string& 
 void add_raw_extension(X509* certificate, const std::string& oid, const Text& value, bool critical = false) {
   Owned<ASN1_OBJECT> object(OBJ_txt2obj(oid.c_str(), 1));
   Owned<ASN1_OCTET_STRING> data(ASN1_OCTET_STRING_new());
-  ASN1_OCTET_STRING_set(data.get(), reinterpret_cast<const unsigned char*>(value.data()), static_cast<int>(value.size()));
+  ASN1_OCTET_STRING_set(data.get(), reinterpret_cast<const unsigned char*>(value.data()),
+                        static_cast<int>(value.size()));
   Owned<X509_EXTENSION> extension(
       X509_EXTENSION_create_by_OBJ(nullptr, object.get(), critical ? 1 : 0, data.get()));
   must(extension && X509_add_ext(certificate, extension.get(), -1) == 1, oid.c_str());
@@ -129,7 +132,8 @@ Certificate blank(EVP_PKEY* key, const char* name, X509* issuer, std::int64_t be
   std::array<unsigned char, 16> serial{};
   RAND_bytes(serial.data(), serial.size());
   serial[0] &= 0x7fU;
-  std::unique_ptr<BIGNUM, decltype(&BN_free)> value(BN_bin2bn(serial.data(), serial.size(), nullptr), &BN_free);
+  std::unique_ptr<BIGNUM, decltype(&BN_free)> value(BN_bin2bn(serial.data(), serial.size(), nullptr),
+                                                    &BN_free);
   BN_to_ASN1_INTEGER(value.get(), X509_get_serialNumber(out.get()));
   ASN1_TIME_set(X509_getm_notBefore(out.get()), begin);
   ASN1_TIME_set(X509_getm_notAfter(out.get()), end);
@@ -178,13 +182,15 @@ Text tree_root(const std::vector<Text>& leaves, std::size_t begin, std::size_t e
     half *= 2;
   return node(tree_root(leaves, begin, begin + half), tree_root(leaves, begin + half, end));
 }
-std::vector<Text> tree_path(const std::vector<Text>& leaves, std::size_t index, std::size_t begin, std::size_t end) {
+std::vector<Text> tree_path(const std::vector<Text>& leaves, std::size_t index, std::size_t begin,
+                            std::size_t end) {
   if (end - begin == 1) return {};
   std::size_t half = 1;
   while (half * 2 < end - begin)
     half *= 2;
   bool is_left = index < begin + half;
-  auto path = is_left ? tree_path(leaves, index, begin, begin + half) : tree_path(leaves, index, begin + half, end);
+  auto path =
+      is_left ? tree_path(leaves, index, begin, begin + half) : tree_path(leaves, index, begin + half, end);
   path.push_back(is_left ? tree_root(leaves, begin + half, end) : tree_root(leaves, begin, begin + half));
   return path;
 }
@@ -251,7 +257,9 @@ struct SigstoreAuthority::Keys {
 };
 
 Certificate SigstoreAuthority::Keys::leaf(EVP_PKEY* key, const Signing& signing) const {
-  auto out = blank(key, nullptr, intermediate.get(), signing.time, signing.time + signing.valid_seconds);
+  // An authority needs a name of its own; Fulcio's certificates have none.
+  const char* name = signing.basic_constraints.empty() ? nullptr : "Authority";
+  auto out = blank(key, name, intermediate.get(), signing.time, signing.time + signing.valid_seconds);
   auto* parent = intermediate.get();
   if (!signing.key_usage.empty()) add_extension(out.get(), parent, NID_key_usage, signing.key_usage);
   if (!signing.extended_key_usage.empty())
@@ -277,7 +285,8 @@ void SigstoreAuthority::Keys::add_certificate_timestamps(X509* leaf, const Signi
   auto tbs = der(i2d_re_X509_tbs, leaf);
   auto time = static_cast<std::uint64_t>(signing.time) * 1000;
   auto issuer_key = sha256(der(i2d_X509_PUBKEY, X509_get_X509_PUBKEY(intermediate.get())));
-  auto text = number(0, 2) + number(time, 8) + number(1, 2) + issuer_key + number(tbs.size(), 3) + tbs + number(0, 2);
+  auto text =
+      number(0, 2) + number(time, 8) + number(1, 2) + issuer_key + number(tbs.size(), 3) + tbs + number(0, 2);
   auto* signer = signing.foreign_certificate_log ? foreign_log.get() : certificate_log.get();
   auto signature = sign_text(signer, text);
   auto one = number(0, 1) + sha256(public_key(signer)) + number(time, 8) + number(0, 2) + "\x04\x03" +
@@ -300,7 +309,8 @@ Text SigstoreAuthority::Keys::timestamp(const Text& signature, std::int64_t time
   auto hash = sha256(signature);
   TS_REQ_set_version(request.get(), 1);
   TS_MSG_IMPRINT_set_algo(imprint.get(), algorithm.get());
-  TS_MSG_IMPRINT_set_msg(imprint.get(), reinterpret_cast<unsigned char*>(hash.data()), static_cast<int>(hash.size()));
+  TS_MSG_IMPRINT_set_msg(imprint.get(), reinterpret_cast<unsigned char*>(hash.data()),
+                         static_cast<int>(hash.size()));
   TS_REQ_set_msg_imprint(request.get(), imprint.get());
   auto asked = der(i2d_TS_REQ, request.get());
   Owned<BIO> in(BIO_new_mem_buf(asked.data(), static_cast<int>(asked.size())));
@@ -330,8 +340,10 @@ json SigstoreAuthority::Keys::entry(const Text& body, const Signing& signing) co
   const Text host = signing.rekor_v2 ? kLog2 : kLog1;
   auto id = signing.rekor_v2 ? id2() : id1();
   auto* key = signing.rekor_v2 ? log2.get() : log1.get();
-  auto note = host + (signing.rekor_v2 ? "\n" : " - 1234\n") + std::to_string(signing.tree_size) + "\n" + base64(root) + "\n";
-  auto envelope = note + "\n\xe2\x80\x94 " + host + " " + base64(id.substr(0, 4) + sign_text(key, note)) + "\n";
+  auto note = host + (signing.rekor_v2 ? "\n" : " - 1234\n") + std::to_string(signing.tree_size) + "\n" +
+              base64(root) + "\n";
+  auto envelope =
+      note + "\n\xe2\x80\x94 " + host + " " + base64(id.substr(0, 4) + sign_text(key, note)) + "\n";
   // The number over all trees of Rekor v1 is another than that in the tree.
   auto index = signing.tree_index + (signing.rekor_v2 ? 0 : 1000);
   json out = {{"logIndex", std::to_string(index)},
@@ -345,11 +357,12 @@ json SigstoreAuthority::Keys::entry(const Text& body, const Signing& signing) co
                 {"hashes", hashes},
                 {"checkpoint", {{"envelope", envelope}}}}}};
   if (signing.rekor_v2 || !signing.promise) return out;
-  auto promise = json{{"body", base64(body)},
-                      {"integratedTime", signing.time},
-                      {"logID", to_hex(bytes(id))},
-                      {"logIndex", index}}
-                     .dump();
+  auto promise = json{
+      {"body", base64(body)},
+      {"integratedTime", signing.time},
+      {"logID", to_hex(bytes(id))},
+      {"logIndex",
+       index}}.dump();
   out["integratedTime"] = std::to_string(signing.time);
   out["inclusionPromise"] = {{"signedEntryTimestamp", base64(sign_text(log1.get(), promise))}};
   return out;
@@ -375,7 +388,8 @@ Signing run_of(const std::string& workflow) {
 }
 
 Signing kernels_community() {
-  return run_of("https://github.com/huggingface/kernels-community/.github/workflows/build.yaml@refs/heads/main");
+  return run_of(
+      "https://github.com/huggingface/kernels-community/.github/workflows/build.yaml@refs/heads/main");
 }
 
 SigstoreAuthority::SigstoreAuthority() : keys_(std::make_unique<Keys>()) {}
@@ -384,10 +398,11 @@ SigstoreAuthority::~SigstoreAuthority() = default;
 json SigstoreAuthority::trusted_root() const {
   json validity = {{"start", "2023-11-15T00:00:00Z"}};
   auto log = [&](const Text& host, EVP_PKEY* key, const char* kind, const Text& id) {
-    return json{{"baseUrl", "https://" + host},
-                {"hashAlgorithm", "SHA2_256"},
-                {"publicKey", {{"rawBytes", base64(public_key(key))}, {"keyDetails", kind}, {"validFor", validity}}},
-                {"logId", {{"keyId", base64(id)}}}};
+    return json{
+        {"baseUrl", "https://" + host},
+        {"hashAlgorithm", "SHA2_256"},
+        {"publicKey", {{"rawBytes", base64(public_key(key))}, {"keyDetails", kind}, {"validFor", validity}}},
+        {"logId", {{"keyId", base64(id)}}}};
   };
   auto chain = [&](const std::vector<X509*>& certificates) {
     auto list = json::array();
@@ -403,10 +418,10 @@ json SigstoreAuthority::trusted_root() const {
           {"tlogs",
            {log(kLog1, keys_->log1.get(), "PKIX_ECDSA_P256_SHA_256", keys_->id1()),
             log(kLog2, keys_->log2.get(), "PKIX_ED25519", keys_->id2())}},
-          {"certificateAuthorities", {chain({keys_->intermediate.get(), keys_->root.get()})}},
-          {"ctlogs",
-           {log("ct.test", keys_->certificate_log.get(), "PKIX_ECDSA_P256_SHA_256", sha256(certificate_log))}},
-          {"timestampAuthorities", {chain({keys_->clock.get(), keys_->clock_root.get()})}}};
+          {"certificateAuthorities", json::array({chain({keys_->intermediate.get(), keys_->root.get()})})},
+          {"ctlogs", json::array({log("ct.test", keys_->certificate_log.get(), "PKIX_ECDSA_P256_SHA_256",
+                                      sha256(certificate_log))})},
+          {"timestampAuthorities", json::array({chain({keys_->clock.get(), keys_->clock_root.get()})})}};
 }
 
 json SigstoreAuthority::sign(std::string_view artifact, const Signing& signing) const {
@@ -416,24 +431,29 @@ json SigstoreAuthority::sign(std::string_view artifact, const Signing& signing) 
   auto digest = sha256(artifact);
   auto logged = signing.logged_artifact.empty() ? digest : sha256(signing.logged_artifact);
   json spec = {{"data", {{"hash", {{"algorithm", "sha256"}, {"value", to_hex(bytes(logged))}}}}},
-               {"signature", {{"content", base64(signature)}, {"publicKey", {{"content", base64(pem(certificate))}}}}}};
+               {"signature",
+                {{"content", base64(signature)}, {"publicKey", {{"content", base64(pem(certificate))}}}}}};
   auto details = signing.curve == "P-384" ? "PKIX_ECDSA_P384_SHA_384" : "PKIX_ECDSA_P256_SHA_256";
   if (signing.rekor_v2)
     spec = {{"hashedRekordV002",
              {{"data", {{"algorithm", "SHA2_256"}, {"digest", base64(logged)}}},
               {"signature",
                {{"content", base64(signature)},
-                {"verifier", {{"keyDetails", details}, {"x509Certificate", {{"rawBytes", base64(certificate)}}}}}}}}}};
-  auto body = json{{"apiVersion", signing.rekor_v2 ? "0.0.2" : "0.0.1"}, {"kind", "hashedrekord"}, {"spec", spec}}.dump();
-  json bundle = {
-      {"mediaType", "application/vnd.dev.sigstore.bundle.v0.3+json"},
-      {"verificationMaterial",
-       {{"certificate", {{"rawBytes", base64(certificate)}}}, {"tlogEntries", {keys_->entry(body, signing)}}}},
-      {"messageSignature",
-       {{"messageDigest", {{"algorithm", "SHA2_256"}, {"digest", base64(digest)}}}, {"signature", base64(signature)}}}};
+                {"verifier",
+                 {{"keyDetails", details}, {"x509Certificate", {{"rawBytes", base64(certificate)}}}}}}}}}};
+  auto body =
+      json{{"apiVersion", signing.rekor_v2 ? "0.0.2" : "0.0.1"}, {"kind", "hashedrekord"}, {"spec", spec}}
+          .dump();
+  json bundle = {{"mediaType", "application/vnd.dev.sigstore.bundle.v0.3+json"},
+                 {"verificationMaterial",
+                  {{"certificate", {{"rawBytes", base64(certificate)}}},
+                   {"tlogEntries", json::array({keys_->entry(body, signing)})}}},
+                 {"messageSignature",
+                  {{"messageDigest", {{"algorithm", "SHA2_256"}, {"digest", base64(digest)}}},
+                   {"signature", base64(signature)}}}};
   if (signing.timestamp || signing.rekor_v2)
-    bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"] = {
-        {{"signedTimestamp", base64(keys_->timestamp(signature, signing.time + signing.timestamp_delay))}}};
+    bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"] = json::array(
+        {{{"signedTimestamp", base64(keys_->timestamp(signature, signing.time + signing.timestamp_delay))}}});
   return bundle;
 }
 

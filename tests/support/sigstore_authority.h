@@ -36,7 +36,8 @@ struct Signing {
 
 /// The identity of a run of kernels-community's build workflow.
 Signing kernels_community();
-/// A run of `workflow`, a URI such as `https://github.com/acme/kernels/.github/workflows/build.yaml@refs/heads/main`.
+/// A run of `workflow`, a URI such as
+/// `https://github.com/acme/kernels/.github/workflows/build.yaml@refs/heads/main`.
 Signing run_of(const std::string& workflow);
 
 /// Services like those of Sigstore, with keys of their own, and the trusted root that names them.

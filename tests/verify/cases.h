@@ -29,7 +29,9 @@ struct ConformanceCase {
   std::filesystem::path root;
   std::string identity;
   std::string issuer;
-  std::string bundle() const { return read_file(kSigstoreData / "conformance" / name / "bundle.sigstore.json"); }
+  std::string bundle() const {
+    return read_file(kSigstoreData / "conformance" / name / "bundle.sigstore.json");
+  }
 };
 
 inline std::vector<ConformanceCase> conformance_cases() {
@@ -50,8 +52,9 @@ inline std::vector<ConformanceCase> conformance_cases() {
     out.push_back({.name = fields[0],
                    .accepted = fields[2] == "ACCEPT",
                    .artifact = folder / fields[3],
-                   .root = fields[4] == "../trusted_root.json" ? std::filesystem::path(KERNELS_TEST_TRUSTED_ROOT)
-                                                               : folder / fields[4],
+                   .root = fields[4] == "../trusted_root.json"
+                               ? std::filesystem::path(KERNELS_TEST_TRUSTED_ROOT)
+                               : folder / fields[4],
                    .identity = fields[6] == "default" ? identity : fields[6],
                    .issuer = fields[7] == "default" ? issuer : fields[7]});
   }
