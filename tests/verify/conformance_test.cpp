@@ -53,9 +53,9 @@ Verdict verdict_of_case(const ConformanceCase& one, const std::string& bundle) {
 }
 
 const verify::WorkflowSigner kWheelSigner{
-    .source_repository = "https://github.com/trail-of-forks/wheel-signer",
+    .source_repository = "https://github.com/trailofbits/rfc8785.py",
     .workflows = {
-        "https://github.com/trail-of-forks/wheel-signer/.github/workflows/build.yml@refs/heads/main"}};
+        "https://github.com/trailofbits/rfc8785.py/.github/workflows/release.yml@refs/tags/v0.1.2"}};
 
 }  // namespace
 
