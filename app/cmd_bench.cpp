@@ -83,7 +83,8 @@ Result<std::vector<ops::BenchTarget>> find_targets(const CommandLine& line, cons
   auto files = ops::load_lock_files(line.what);
   if (!files) return fail(std::move(files).error());
   if (*files)
-    return ops::locked_bench_targets(cache::Layout(settings.cache), **files, target, app.stop_token());
+    return ops::locked_bench_targets(cache::Layout(settings.cache, settings.state), **files, target,
+                                     app.stop_token());
   std::error_code code;
   if (!std::filesystem::is_directory(line.what, code))
     return fail(Error(Errc::invalid_argument, "there is no folder `" + line.what + "`")

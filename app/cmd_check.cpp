@@ -112,7 +112,8 @@ Result<ops::CheckReport> ask(const CheckOptions& options, Subject subject, const
     auto files = lock_files_of(options);
     if (!files) return kernels::fail(std::move(files).error());
     return ops::check_lock(
-        cache::Layout(settings->cache), *files, request, [](const Event&) {}, app.stop_token());
+        cache::Layout(settings->cache, settings->state), *files, request, [](const Event&) {},
+        app.stop_token());
   }
   auto choice = to_choice(options.revision);
   if (!choice) return kernels::fail(std::move(choice).error());

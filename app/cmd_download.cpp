@@ -63,7 +63,7 @@ bool show_gaps(const std::vector<ops::KernelChoice>& choices, App& app) {
 ExitCode transfer(const DownloadOptions& options, const hub::Settings& settings,
                   const std::vector<ops::KernelChoice>& choices, App& app) {
   auto begin = std::chrono::steady_clock::now();
-  cache::Layout layout(settings.cache);
+  cache::Layout layout(settings.cache, settings.state);
   auto plan = ops::plan_download(layout, choices);
   if (options.dry_run) {
     app.out().result(options.json ? plan_json(plan) : plan_text(plan));

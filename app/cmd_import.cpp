@@ -42,7 +42,7 @@ ExitCode run_import(const ImportOptions& options, App& app) {
   if (!settings) return app.fail(settings.error());
   auto request = to_request(options);
   if (!request) return app.fail(request.error());
-  auto report = cache::import_folder(cache::Layout(settings->cache), *request);
+  auto report = cache::import_folder(cache::Layout(settings->cache, settings->state), *request);
   if (!report) return app.fail(report.error());
   show(app, *report);
   return ExitCode::ok;

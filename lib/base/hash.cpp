@@ -147,6 +147,24 @@ std::string sha256_hex(std::string_view text) {
   return hasher.finish_hex();
 }
 
+std::string hmac_sha256_hex(std::span<const std::byte> key, std::string_view text) {
+  std::array<std::byte, SHA256_CBLOCK> padded{};
+  std::ranges::copy(key.first(std::min(key.size(), padded.size())), padded.begin());
+  auto hasher_with = [&](std::byte mask) {
+    auto block = padded;
+    for (auto& byte : block)
+      byte ^= mask;
+    Hasher hasher(HashAlgorithm::sha256);
+    hasher.update(std::span<const std::byte>(block));
+    return hasher;
+  };
+  auto inner = hasher_with(std::byte{0x36});
+  inner.update(text);
+  auto outer = hasher_with(std::byte{0x5c});
+  outer.update(std::span<const std::byte>(inner.finish()));
+  return outer.finish_hex();
+}
+
 bool is_lower_hex(std::string_view text, std::size_t digits) {
   return text.size() == digits && std::ranges::all_of(text, [](char c) { return hex_value(c) >= 0; });
 }

@@ -135,6 +135,10 @@ Status find_cache(const Reader& reader, Settings& settings) {
                                                             : "HOME";
   }
   find_token(reader, home.value_or(fs::path()), settings);
+  if (auto state = reader.text("XDG_STATE_HOME"))
+    settings.state = reader.path(*state) / "kernels";
+  else if (reader.text("HOME"))
+    settings.state = reader.path("~/.local/state/kernels");
   return {};
 }
 

@@ -237,7 +237,7 @@ Result<CheckReport> check_repository(const QueryInputs& inputs, const RepoId& re
   auto found = std::ranges::find_if(*listings, [](const Listing& item) { return item.named.asked; });
   if (found == listings->end()) return fail(Errc::not_found, "`" + repo.str() + "` has no such revision");
   const auto& listing = *found;
-  cache::Layout layout(inputs.settings.cache);
+  cache::Layout layout(inputs.settings.cache, inputs.settings.state);
   HubSession session(inputs.settings, inputs.user_agent, stop);
   Subject subject{.kernel = repo.str(),
                   .revision = listing.named.name,

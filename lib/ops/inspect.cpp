@@ -73,7 +73,7 @@ Result<InspectReport> inspect_repository(const QueryInputs& inputs, const RepoId
   if (!chosen)
     return std::unexpected(std::move(chosen).error().while_doing("looking into `" + repo.str() + "`"));
   note_left_out(names, *chosen, report);
-  cache::Layout layout(inputs.settings.cache);
+  cache::Layout layout(inputs.settings.cache, inputs.settings.state);
   HubSession session(inputs.settings, inputs.user_agent, stop);
   for (const auto& name : *chosen) {
     if (stop.stop_requested()) return fail(Errc::interrupted, "stopped");

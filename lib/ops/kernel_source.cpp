@@ -73,7 +73,7 @@ Result<std::string> choose(const std::vector<std::string>& names, const Target& 
 class HubKernelSource final : public layers::KernelSource {
  public:
   explicit HubKernelSource(KernelSourceOptions options)
-      : options_(std::move(options)), layout_(options_.settings.cache) {}
+      : options_(std::move(options)), layout_(options_.settings.cache, options_.settings.state) {}
 
   Result<layers::LocatedKernel> locate(const layers::Repository& repository, DeviceType device) override {
     auto target = target_for(device);

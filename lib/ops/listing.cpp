@@ -178,7 +178,8 @@ Result<std::vector<Listing>> list_cached(const cache::Layout& layout, const Repo
 Result<std::vector<Listing>> list_revisions(const QueryInputs& inputs, const RepoId& repo,
                                             const RevisionChoice& choice, const ListingScope& scope,
                                             const std::stop_token& stop) {
-  if (inputs.settings.offline) return list_cached(cache::Layout(inputs.settings.cache), repo, choice, scope);
+  if (inputs.settings.offline)
+    return list_cached(cache::Layout(inputs.settings.cache, inputs.settings.state), repo, choice, scope);
   return HubQuery(inputs, repo).list(choice, scope, stop);
 }
 

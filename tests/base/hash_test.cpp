@@ -97,3 +97,15 @@ TEST_CASE("lower hex: the length and every character count", "[base]") {
   CHECK_FALSE(is_lower_hex(std::string(40, 'a'), 64));
   CHECK_FALSE(is_lower_hex("0123456789abcdeF", 16));
 }
+
+TEST_CASE("hash: HMAC-SHA256 has the values of RFC 4231", "[base]") {
+  auto hmac = [](std::string_view key, std::string_view text) {
+    return hmac_sha256_hex(std::as_bytes(std::span(key)), text);
+  };
+  CHECK(hmac(std::string(20, '\x0b'), "Hi There") ==
+        "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+  CHECK(hmac("Jefe", "what do ya want for nothing?") ==
+        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  CHECK(hmac(std::string(20, '\xaa'), std::string(50, '\xdd')) ==
+        "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe");
+}

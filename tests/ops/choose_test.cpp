@@ -123,7 +123,7 @@ TEST_CASE("plan: in an empty cache every blob is fetched once, however often it 
 TEST_CASE("plan: what is there is kept, what is not known to be verified is hashed, a wrong size is fetched",
           "[ops]") {
   TempFolder folder;
-  cache::Layout layout(folder.path());
+  cache::Layout layout(folder / "cache", folder / "state");
   Lock lock{.kernels = {kernel("acme/relu", {"torch-cpu", "torch-cuda"})}, .layers = {}};
   const auto& repo = lock.kernels[0].repo;
   auto blob = [&](const char* content) { return *BlobId::parse(blob_of(content)); };

@@ -97,6 +97,7 @@ Outcome World::kernels(std::vector<std::string> arguments, RunOptions options) {
   options.environment.try_emplace("HF_ENDPOINT", hub->url());
   options.environment.try_emplace("HF_HUB_CACHE", cache().string());
   options.environment.try_emplace("KERNELS_HTTP_RETRIES", "1");
+  options.environment.try_emplace("XDG_STATE_HOME", (temp / "state").string());
   return run_program(arguments, options);
 }
 

@@ -49,6 +49,9 @@ Result<std::vector<std::byte>> from_base64(std::string_view text);
 
 std::string sha256_hex(std::string_view text);
 
+/// HMAC-SHA256 of a text under a key of at most 64 bytes, hex. Source  RFC 2104.
+std::string hmac_sha256_hex(std::span<const std::byte> key, std::string_view text);
+
 /// True if `text` is `digits` characters long and all of them are 0-9 or a-f.
 bool is_lower_hex(std::string_view text, std::size_t digits);
 

@@ -19,12 +19,15 @@ namespace kernels::cache {
 /// 3. `<root>/kernels--org--name/snapshots/<commit>/<path>` relative link into blobs (or a plain file)
 /// 4. `<root>/kernels--org--name/refs/<revision>`           the commit, 40 bytes, no newline; written last
 /// 5. `<root>/.locks/kernels--org--name/<hash>.lock`        advisory lock while a blob is fetched
-/// 6. `<root>/.kernels-v1/verified/kernels--org--name`      our own record of which blobs were verified
+/// 6. `<root>/.kernels-v1/verified/kernels--org--name`      our own record of what was verified
+/// 7. `<state>/receipt.key`                                 what that record is sealed with, this user's own
 ///
 /// A value; makes no system call by itself.
 class Layout {
  public:
-  explicit Layout(std::filesystem::path root) : root_(std::move(root)) {}
+  /// `state`: a folder of this user, outside the cache. None: what was verified is not remembered.
+  explicit Layout(std::filesystem::path root, std::filesystem::path state = {})
+      : root_(std::move(root)), state_(std::move(state)) {}
 
   const std::filesystem::path& root() const { return root_; }
   std::filesystem::path repository(const RepoId& repo) const { return root_ / repo.folder(); }
@@ -42,9 +45,12 @@ class Layout {
   std::filesystem::path verified_record(const RepoId& repo) const {
     return root_ / ".kernels-v1" / "verified" / repo.folder();
   }
+  /// Empty if there is no folder for it.
+  std::filesystem::path receipt_key() const { return state_.empty() ? state_ : state_ / "receipt.key"; }
 
  private:
   std::filesystem::path root_;
+  std::filesystem::path state_;
 };
 
 /// The text of a snapshot's link to a blob: `../../` and one more `../` for each folder of the path.

@@ -25,6 +25,8 @@ struct Settings {
   std::string offline_source;                       ///< the variable; empty: not offline
   std::filesystem::path cache;                      ///< `KERNELS_CACHE`, else the shared Hub cache
   std::string cache_source;                         ///< the variable that names it or a folder above it
+  /// `XDG_STATE_HOME`/kernels, else `~/.local/state/kernels`; empty without a home folder.
+  std::filesystem::path state;
   std::string ca_file;                       ///< `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`
   std::string ca_source;                     ///< which of these; empty: the system's certificates
   bool use_symlinks = true;                  ///< `HF_HUB_DISABLE_SYMLINKS`
