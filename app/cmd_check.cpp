@@ -32,7 +32,7 @@ struct CheckOptions {
 
 ExitCode status_of(const ops::CheckReport& report, const CheckOptions& options) {
   for (const auto& row : report.rows)
-    if (row.verdict == ops::Verdict::damaged) return ExitCode::integrity;
+    if (row.verdict == ops::Verdict::damaged || !row.is_trusted()) return ExitCode::integrity;
   bool refused = options.fail_on_fallback && report.has_fallback();
   return report.good() && !refused ? ExitCode::ok : ExitCode::no;
 }
@@ -100,6 +100,7 @@ Result<ops::CheckRequest> to_request(const CheckOptions& options, const Project&
       .rehash = options.rehash ? ops::Rehash::all_files : ops::Rehash::changed_files,
       .modes = *modes,
       .signatures = project.trust.signatures,
+      .project = &project,
       .python_packages = is_here ? app.machine().python_packages : std::vector<fs::path>()};
 }
 
@@ -143,7 +144,9 @@ ExitCode run_check(const CheckOptions& options, App& app) {
     return app.fail(Error(Errc::invalid_argument, "a file or folder has no versions or revisions")
                         .with_hint("leave out `--version` and `--revision`"));
   if (options.matrix) return run_matrix(options, *subject, app);
-  auto project = ops::load_project(*subject == Subject::project ? options.subject : ".").value_or(Project{});
+  auto found = ops::find_project(*subject == Subject::project ? options.subject : ".");
+  if (!found) return app.fail(found.error());
+  auto project = found->value_or(Project{});
   auto request = to_request(options, project, app);
   if (!request) return app.fail(request.error());
   auto report = ask(options, *subject, *request, app);

@@ -3,6 +3,7 @@
 #include "kernels/ops/download.h"
 #include "kernels/ops/project_files.h"
 #include "kernels/ops/resolver.h"
+#include "kernels/ops/trust.h"
 
 #include "commands.h"
 #include "targets.h"
@@ -89,9 +90,12 @@ ExitCode run_download(const DownloadOptions& options, App& app) {
     return app.fail(Error(Errc::invalid_argument, "there is no `kernels.lock` in `" + options.folder + "`")
                         .with_hint("run `kernels lock " + options.folder + "` first"));
   // A lock can be downloaded where its project file is not, as in an image build.
-  auto project = ops::load_project(options.folder).value_or(Project{});
+  auto found = ops::find_project(options.folder);
+  if (!found) return app.fail(found.error());
+  auto project = found->value_or(Project{});
   auto lock = complete_lock(**files, project, *settings, app);
   if (!lock) return app.fail(lock.error());
+  if (auto trusted = ops::check_trust(*lock, &project); !trusted) return app.fail(trusted.error());
   auto choice = to_choice(options, project, app);
   if (!choice) return app.fail(choice.error());
   auto choices = ops::choose_variants(*lock, *choice);

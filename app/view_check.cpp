@@ -26,10 +26,11 @@ struct Column {
 };
 /// What a line shows between the kernel's name and its verdict.
 constexpr std::array kAspectColumns = {
-    Column{"VARIANT", Aspect::variant},  Column{"FILES", Aspect::files},
-    Column{"SIGNED", Aspect::signature}, Column{"GPU CODE", Aspect::gpu_code},
-    Column{"DRIVER", Aspect::driver},    Column{"ABI", Aspect::abi},
-    Column{"PYTHON", Aspect::python},    Column{"METADATA", Aspect::metadata}};
+    Column{"VARIANT", Aspect::variant},   Column{"TRUST", Aspect::publisher},
+    Column{"FILES", Aspect::files},       Column{"SIGNED", Aspect::signature},
+    Column{"GPU CODE", Aspect::gpu_code}, Column{"DRIVER", Aspect::driver},
+    Column{"ABI", Aspect::abi},           Column{"PYTHON", Aspect::python},
+    Column{"METADATA", Aspect::metadata}};
 
 std::string kernel_name(const CheckRow& row) {
   return row.revision.empty() ? row.kernel : row.kernel + " " + row.revision;
@@ -41,12 +42,13 @@ std::string brief(const CheckRow& row, Aspect aspect) {
 }
 
 /// A column in which no row has anything to say is left out, and so are two that matter only where something
-/// is amiss.
+/// is amiss, and the publishers if the Hub vouches for all of them.
 bool is_used(const ops::CheckReport& report, Aspect aspect) {
   bool is_quiet = aspect == Aspect::metadata || aspect == Aspect::python;
   return std::ranges::any_of(report.rows, [&](const CheckRow& row) {
     const auto* item = row.item(aspect);
     if (item == nullptr) return false;
+    if (aspect == Aspect::publisher) return item->brief != "Hub";
     return !is_quiet || (item->state != State::good && item->state != State::unknown);
   });
 }

@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "kernels/base/file.h"
 #include "kernels/ops/coverage.h"
+#include "kernels/ops/trust.h"
 
 #include "check_files.h"
 #include "check_judge.h"
 #include "inspect_variant.h"
 #include "variant_content.h"
+#include "variant_digest.h"
 
 namespace kernels::ops {
 
@@ -31,6 +34,19 @@ CheckRow row_of(const LockedKernel& kernel, const Target& target) {
   row.commit = kernel.commit.str();
   if (row.variant.empty()) row.advice = resolve::nearest_changes({locked_variants(kernel)}, 0, target);
   return row;
+}
+
+/// Why the lock trusts the publisher, and whether that still holds.
+CheckItem publisher_item(const LockedKernel& kernel, const Project* project) {
+  auto judged = judge_trust(kernel, project);
+  const char* brief = kernel.trust == TrustSource::hub       ? "Hub"
+                      : kernel.trust == TrustSource::project ? "project"
+                                                             : "trust = true";
+  return {.aspect = Aspect::publisher,
+          .state = judged.holds ? State::good : State::bad,
+          .brief = judged.holds ? brief : "untrusted",
+          .text = std::move(judged.text),
+          .hint = std::move(judged.hint)};
 }
 
 void take_files(CheckRow& row, const LockedKernel& kernel, const LockedVariant& variant,
@@ -95,6 +111,36 @@ void apply_variant_hashes(CheckRow& row, const LockPins& pins, const LockedVaria
       if (name == variant.name && variant_hash(variant.files, "build/" + name) != hash && row.damaged.empty())
         row.damaged.push_back("build/" + name);
   }
+}
+
+bool is_complete(const CheckRow& row) {
+  return row.missing.empty() && row.damaged.empty();
+}
+
+/// What lies in the variant's folder beside the locked files: Python would import it all the same.
+void take_unlocked(CheckRow& row, const LockedVariant& variant, const VariantContent& content) {
+  auto prefix = "build/" + variant.name + "/";
+  std::set<std::string> locked;
+  for (const auto& file : variant.files)
+    locked.insert(file.path.str());
+  for (const auto& file : content.files())
+    if (!locked.contains(prefix + file.path)) row.damaged.push_back(prefix + file.path + " (unknown)");
+  for (const auto& path : content.strange())
+    row.damaged.push_back(prefix + path + " (a link or a special file)");
+}
+
+/// The verified files of a variant against the digest that its publisher wrote.
+void take_digest(CheckRow& row, const LockedVariant& variant, VariantContent& content,
+                 const InspectedVariant& inspected) {
+  if (!inspected.metadata || !inspected.metadata->digest_algorithm) return;
+  auto prefix = "build/" + variant.name + "/";
+  std::map<std::string, const BlobId*> blobs;
+  for (const auto& file : variant.files)
+    if (file.path.str().starts_with(prefix)) blobs.emplace(file.path.str().substr(prefix.size()), &file.blob);
+  apply_digest(row, compare_with_digest(content, *inspected.metadata, [&](const std::string& path) {
+                 auto found = blobs.find(path);
+                 return found == blobs.end() ? nullptr : found->second;
+               }));
 }
 
 Status decide_layers(CheckReport& report, const Lock& lock, const CheckRequest& request) {
@@ -170,6 +216,7 @@ Result<CheckReport> check_lock(const cache::Layout& layout, const LockFiles& fil
   for (const auto& target : request.targets)
     for (const auto& kernel : lock.kernels) {
       report.rows.push_back(row_of(kernel, target));
+      if (files.sum) report.rows.back().items.push_back(publisher_item(kernel, request.project));
       places.push_back({.kernel = &kernel, .target = &target});
       if (const auto* variant = find_variant(kernel, report.rows.back().variant))
         checker.look(kernel, *variant);
@@ -183,10 +230,13 @@ Result<CheckReport> check_lock(const cache::Layout& layout, const LockFiles& fil
     if (const auto* variant = find_variant(*kernel, row.variant)) {
       take_files(row, *kernel, *variant, checker);
       apply_variant_hashes(row, files.pins, *variant);
-      judge_files(row, "the lock");
       // What is in damaged files is somebody else's; what is missing cannot be read.
-      if (row.missing.empty() && row.damaged.empty())
-        if (auto* entry = contents.find(*kernel, row.variant)) judge_row(row, *target, request, *entry);
+      auto* entry = is_complete(row) ? contents.find(*kernel, row.variant) : nullptr;
+      if (entry != nullptr) take_unlocked(row, *variant, *entry->content);
+      bool is_as_locked = is_complete(row);
+      if (is_as_locked && entry != nullptr) take_digest(row, *variant, *entry->content, entry->inspected);
+      judge_files(row, is_as_locked && !is_complete(row) ? kTheDigest : "the lock");
+      if (is_complete(row) && entry != nullptr) judge_row(row, *target, request, *entry);
     }
     conclude(row);
   }

@@ -419,8 +419,8 @@ bool is_good(Verdict verdict) {
 }
 
 std::string to_string(Aspect aspect) {
-  constexpr std::array kNames = {"variant", "files", "signature", "gpu code",
-                                 "driver",  "abi",   "python",    "metadata"};
+  constexpr std::array kNames = {"variant", "publisher", "files",  "signature", "gpu code",
+                                 "driver",  "abi",       "python", "metadata"};
   return kNames.at(static_cast<std::size_t>(aspect));
 }
 
@@ -432,6 +432,11 @@ std::string to_string(State state) {
 const CheckItem* CheckRow::item(Aspect aspect) const {
   auto found = std::ranges::find(items, aspect, &CheckItem::aspect);
   return found == items.end() ? nullptr : &*found;
+}
+
+bool CheckRow::is_trusted() const {
+  const auto* publisher = item(Aspect::publisher);
+  return publisher == nullptr || publisher->state != State::bad;
 }
 
 bool CheckReport::good() const {
@@ -483,6 +488,13 @@ void judge_files(CheckRow& row, const std::string& where) {
     item.text = "all " + counted(row.files, "file") + " are there, with the bytes that " + where + " says";
   }
   row.items.push_back(std::move(item));
+}
+
+void apply_digest(CheckRow& row, const DigestFindings& findings) {
+  row.missing.insert(row.missing.end(), findings.missing.begin(), findings.missing.end());
+  row.damaged.insert(row.damaged.end(), findings.damaged.begin(), findings.damaged.end());
+  for (const auto& path : findings.unknown)
+    row.damaged.push_back(path + " (unknown)");
 }
 
 void judge_content(CheckRow& row, const JudgeInputs& inputs) {

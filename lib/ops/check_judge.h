@@ -10,6 +10,8 @@
 
 #include "kernels/ops/check.h"
 
+#include "variant_digest.h"
+
 namespace kernels::ops {
 
 /// Names of the GPU functions in some containers of a library, at most as many as a person reads.
@@ -34,6 +36,10 @@ void judge_content(CheckRow& row, const JudgeInputs& inputs);
 
 /// Adds what is known about the files. `where` says how they were compared: `locked`, `their digest`.
 void judge_files(CheckRow& row, const std::string& where);
+
+/// Notes what files and digest disagree about.
+void apply_digest(CheckRow& row, const DigestFindings& findings);
+inline constexpr const char* kTheDigest = "the digest in metadata.json";
 
 /// Sets the verdict, from everything that was added.
 void conclude(CheckRow& row);

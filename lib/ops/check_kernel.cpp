@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <array>
 
-#include "kernels/base/hash.h"
 #include "kernels/cache/layout.h"
 #include "kernels/ops/check.h"
 
@@ -10,6 +9,7 @@
 #include "inspect_variant.h"
 #include "listing.h"
 #include "variant_content.h"
+#include "variant_digest.h"
 
 // Checking kernels that no project has locked: on the Hub, in a folder, a single library.
 
@@ -19,50 +19,25 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// The digest covers everything in a variant but the file that holds it and its signature.
-bool is_covered(const std::string& path) {
-  return path != "metadata.json" && path != "metadata.json.sigstore";
-}
-
-Result<std::string> digest_of(VariantContent& content, const std::string& path, HashAlgorithm algorithm) {
-  auto source = content.open(path);
-  if (!source) return std::unexpected(std::move(source).error());
-  Hasher hasher(algorithm);
-  for (std::uint64_t at = 0; at < (*source)->size(); at += ByteSource::kMaxView) {
-    auto bytes = (*source)->view(at, std::min(ByteSource::kMaxView, (*source)->size() - at));
-    if (!bytes) return std::unexpected(std::move(bytes).error());
-    hasher.update(bytes->bytes());
-  }
-  return to_base64(hasher.finish());
-}
-
 /// Compares a local variant with the digest in its metadata: other bytes, missing and unknown files.
 void check_digest(CheckRow& row, VariantContent& content, const InspectedVariant& inspected) {
   for (const auto& file : content.files()) {
     ++row.files;
     row.bytes += file.size;
   }
-  if (!inspected.metadata || !inspected.metadata->digest_algorithm) {
-    row.items.push_back({.aspect = Aspect::files,
-                         .state = State::unknown,
-                         .brief = "no digest",
-                         .text = "the metadata holds no digest to compare the files with",
-                         .hint = {}});
-    return;
+  bool has_digest = inspected.metadata && inspected.metadata->digest_algorithm;
+  if (has_digest) {
+    apply_digest(row, compare_with_digest(content, *inspected.metadata));
+    return judge_files(row, kTheDigest);
   }
-  const auto& digests = inspected.metadata->digest_files;
-  for (const auto& [path, digest] : digests) {
-    if (content.find(path) == nullptr) {
-      row.missing.push_back(path);
-      continue;
-    }
-    auto found = digest_of(content, path, *inspected.metadata->digest_algorithm);
-    if (!found || *found != digest) row.damaged.push_back(path);
-  }
-  for (const auto& file : content.files())
-    if (is_covered(file.path) && !digests.contains(file.path))
-      row.damaged.push_back(file.path + " (unknown)");
-  judge_files(row, "the digest in metadata.json");
+  for (const auto& path : content.strange())
+    row.damaged.push_back(path + " (a link or a special file)");
+  if (!row.damaged.empty()) return judge_files(row, "a variant has");
+  row.items.push_back({.aspect = Aspect::files,
+                       .state = State::unknown,
+                       .brief = "no digest",
+                       .text = "the metadata holds no digest to compare the files with",
+                       .hint = {}});
 }
 
 struct Subject {

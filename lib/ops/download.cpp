@@ -24,6 +24,8 @@
 #include "kernels/hub/url.h"
 #include "kernels/ops/resolver.h"
 
+#include "download_digests.h"
+
 namespace kernels::ops {
 
 namespace {
@@ -502,6 +504,7 @@ Result<DownloadReport> download(const cache::Layout& layout, const DownloadPlan&
     if (!done) return done;
     report = *done;
   }
+  if (auto right = check_new_variants(layout, plan); !right) return fail(std::move(right).error());
   if (auto published = publish(layout, plan, options.links); !published)
     return fail(std::move(published).error());
   return report;

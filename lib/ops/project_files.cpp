@@ -39,6 +39,16 @@ Result<Project> load_project(const fs::path& folder) {
                      "`\"kernels-community/activation\" = 1`"));
 }
 
+Result<std::optional<Project>> find_project(const fs::path& folder) {
+  std::error_code code;
+  bool any = fs::exists(fs::symlink_status(folder / "kernels.toml", code)) ||
+             fs::exists(fs::symlink_status(folder / "pyproject.toml", code));
+  if (!any) return std::nullopt;
+  auto project = load_project(folder);
+  if (!project) return fail(std::move(project).error());
+  return std::move(*project);
+}
+
 static Result<std::optional<Lock>> load_sum(const fs::path& file, std::string_view lock_text) {
   auto text = read_file(file, 256 << 20);
   if (!text && text.error().code() == Errc::not_found) return std::nullopt;

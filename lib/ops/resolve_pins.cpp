@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/ops/resolver.h"
+#include "kernels/ops/trust.h"
 
 namespace kernels::ops {
 
@@ -28,11 +29,11 @@ Result<Resolution> resolve_pins(const hub::Settings& settings, const LockFiles& 
   Project pinned;
   pinned.trust = project.trust;
   for (const auto& pin : files.pins.pins) {
-    auto named = std::ranges::find(project.dependencies, pin.repo, &ProjectDependency::repo);
-    bool trust = named != project.dependencies.end() && named->trust;
     auto requirement = pin.requirement.value_or(Requirement::of_revision(pin.commit.str()));
-    pinned.dependencies.push_back(
-        {.repo = pin.repo, .requirement = requirement, .trust = trust, .where = {}});
+    pinned.dependencies.push_back({.repo = pin.repo,
+                                   .requirement = requirement,
+                                   .trust = trusts_repository(project, pin.repo),
+                                   .where = {}});
   }
   LockFiles without_sum{.folder = files.folder, .lock_text = {}, .pins = files.pins, .sum = std::nullopt};
   ResolveInputs inputs{.settings = settings,

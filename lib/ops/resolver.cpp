@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "kernels/hub/api.h"
+#include "kernels/ops/trust.h"
 
 #include "choose_ref.h"
 #include "layer_checks.h"
@@ -170,14 +171,17 @@ class Resolver {
       case TrustSource::project:
         return project_trusts(kernel.repo);
       case TrustSource::dependency:
-        return node.trust;
+        return dependency_trusts(node, kernel.repo);
     }
     return false;
   }
 
-  bool project_trusts(const RepoId& repo) const {
-    const auto& publishers = inputs_.project.trust.publishers;
-    return std::ranges::find(publishers, repo.publisher()) != publishers.end();
+  bool project_trusts(const RepoId& repo) const { return names_publisher(inputs_.project, repo.publisher()); }
+
+  /// `trust = true` was said of the repository that was asked for: not of others to whom it leads.
+  bool dependency_trusts(const Node& node, const RepoId& destination) const {
+    bool is_same_publisher = node.asked.publisher() == destination.publisher();
+    return (node.trust && is_same_publisher) || trusts_repository(inputs_.project, destination);
   }
 
   bool keep(Node& node) {
@@ -279,28 +283,43 @@ class Resolver {
       node.trust_source = TrustSource::project;
       return;
     }
-    if (node.trust) {
+    if (dependency_trusts(node, node.repo)) {
       node.trust_source = TrustSource::dependency;
       return;
     }
-    with_publisher(node.repo.publisher(), [this, &node](Result<bool> answer) {
+    ask_publisher(node, node.repo);
+  }
+
+  /// Where the Hub keeps a repository under another name, its publisher there counts as well.
+  void check_trust_of_present_name(Node& node) {
+    auto present = RepoId::parse(node.hub_name);
+    if (!present || present->publisher() == node.repo.publisher()) return;
+    if (project_trusts(*present))
+      node.trust_source = TrustSource::project;
+    else if (!trusts_repository(inputs_.project, *present))
+      ask_publisher(node, *present);
+  }
+
+  void ask_publisher(Node& node, const RepoId& repo) {
+    with_publisher(repo.publisher(), [this, &node, repo](Result<bool> answer) {
       auto trusted = value_of(std::move(answer), node);
       if (!trusted || *trusted) return;
-      give_up(Error(Errc::untrusted, "the Hub does not mark `" + node.repo.publisher() +
-                                         "`, the publisher of `" + node.repo.str() + "`, as trusted")
+      auto moved = repo == node.asked ? std::string() : ", to which `" + node.asked.str() + "` was moved,";
+      give_up(Error(Errc::untrusted, "the Hub does not mark `" + repo.publisher() + "`, the publisher of `" +
+                                         repo.str() + "`" + (moved.empty() ? "," : moved) + " as trusted")
                   .with_hint("kernels run with your rights; if you trust this one, write `" +
-                             hint_for_trust(node) + "`, or name the publisher below `[trust]`")
+                             hint_for_trust(node, repo) + "`, or name the publisher below `[trust]`")
                   .while_doing("locking `" + node.asked.str() + "`"));
     });
   }
 
-  static std::string hint_for_trust(const Node& node) {
+  static std::string hint_for_trust(const Node& node, const RepoId& repo) {
     const auto* number = node.requirement.version();
     std::string what = number != nullptr ? "version = " + std::to_string(*number)
                        : node.requirement.specifier() != nullptr
                            ? "version = \"" + node.requirement.specifier()->str() + "\""
                            : "revision = \"" + *node.requirement.revision() + "\"";
-    return "\"" + node.asked.str() + "\" = { " + what + ", trust = true }";
+    return "\"" + repo.str() + "\" = { " + what + ", trust = true }";
   }
 
   void find_commit(Node& node) {
@@ -311,6 +330,7 @@ class Resolver {
         if (!info) return;
         node.commit = info->commit;
         if (!info->id.empty() && info->id != node.repo.str()) node.hub_name = info->id;
+        check_trust_of_present_name(node);
         list(node);
       });
       return;
@@ -327,6 +347,7 @@ class Resolver {
       node.ref = chosen->ref;
       node.ref_is_tag = chosen->is_tag;
       node.hub_name = refs->renamed_to;
+      check_trust_of_present_name(node);
       list(node);
     });
   }

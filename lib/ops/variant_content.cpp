@@ -25,16 +25,11 @@ class FolderContent final : public VariantContent {
   Status list() {
     std::error_code code;
     fs::recursive_directory_iterator it(folder_, code);
-    for (const fs::recursive_directory_iterator end; !code && it != end; it.increment(code)) {
-      std::error_code ignored;
-      if (!it->is_regular_file(ignored)) continue;
-      auto path = RepoPath::parse(it->path().lexically_relative(folder_).generic_string());
-      if (!path || path->is_bytecode()) continue;
-      auto size = it->file_size(ignored);
-      files_.push_back({.path = path->str(), .size = ignored ? 0 : size});
-    }
+    for (const fs::recursive_directory_iterator end; !code && it != end; it.increment(code))
+      take(*it);
     if (code) return fail(system_error("list", folder_.string(), code.value()));
     std::ranges::sort(files_, {}, &ContentFile::path);
+    std::ranges::sort(strange_);
     return {};
   }
 
@@ -43,7 +38,45 @@ class FolderContent final : public VariantContent {
   }
 
  private:
+  void take(const fs::directory_entry& entry) {
+    auto name = entry.path().lexically_relative(folder_).generic_string();
+    auto path = RepoPath::parse(name);
+    if (path && path->is_bytecode()) return;
+    std::error_code ignored;
+    bool is_folder = entry.is_directory(ignored) && !entry.is_symlink(ignored);
+    bool is_file = path && entry.is_regular_file(ignored);
+    if (is_file) {
+      auto size = entry.file_size(ignored);
+      files_.push_back({.path = name, .size = ignored ? 0 : size});
+    } else if (!is_folder || !path) {
+      strange_.push_back(std::move(name));
+    }
+  }
+
   fs::path folder_;
+};
+
+class BlobContent final : public VariantContent {
+ public:
+  BlobContent(const cache::Layout& layout, const RepoId& repo, const LockedVariant& variant) {
+    auto prefix = "build/" + variant.name + "/";
+    for (const auto& file : variant.files) {
+      if (!file.path.str().starts_with(prefix)) continue;
+      auto path = file.path.str().substr(prefix.size());
+      files_.push_back({.path = path, .size = file.size});
+      blobs_.emplace(path, layout.blob(repo, file.blob));
+    }
+    std::ranges::sort(files_, {}, &ContentFile::path);
+  }
+
+  Result<std::unique_ptr<ByteSource>> open(const std::string& path) override {
+    auto found = blobs_.find(path);
+    if (found == blobs_.end()) return fail(Errc::not_found, "there is no file `" + path + "` in the variant");
+    return open_file_source(found->second);
+  }
+
+ private:
+  std::map<std::string, fs::path> blobs_;
 };
 
 class SingleFile final : public VariantContent {
@@ -145,6 +178,11 @@ Result<std::unique_ptr<VariantContent>> folder_content(const fs::path& folder) {
   auto content = std::make_unique<FolderContent>(folder);
   if (auto listed = content->list(); !listed) return std::unexpected(std::move(listed).error());
   return content;
+}
+
+std::unique_ptr<VariantContent> blob_content(const cache::Layout& layout, const RepoId& repo,
+                                             const LockedVariant& variant) {
+  return std::make_unique<BlobContent>(layout, repo, variant);
 }
 
 Result<std::unique_ptr<VariantContent>> file_content(const fs::path& file) {

@@ -19,6 +19,7 @@
 #include "kernels/hub/range_source.h"
 #include "kernels/hub/settings.h"
 #include "kernels/model/file_entry.h"
+#include "kernels/model/lock.h"
 #include "kernels/model/repo.h"
 
 namespace kernels::ops {
@@ -36,6 +37,9 @@ class VariantContent {
 
   /// Sorted by path, without bytecode.
   const std::vector<ContentFile>& files() const { return files_; }
+  /// What is there beside files and folders, sorted: links to folders or to nothing, FIFOs, devices, names
+  /// that no repository may have. Nothing of it is read or followed, and no digest covers it.
+  const std::vector<std::string>& strange() const { return strange_; }
   const ContentFile* find(std::string_view path) const;
 
   /// Opens one of `files`. Errors  as of the place where it is.
@@ -48,11 +52,16 @@ class VariantContent {
 
  protected:
   std::vector<ContentFile> files_;
+  std::vector<std::string> strange_;
 };
 
-/// A folder. Links to files are followed; folders that are links are not.
+/// A folder. Links to files are followed; folders that are links are not, and count as strange.
 /// Errors  io: it cannot be listed.
 Result<std::unique_ptr<VariantContent>> folder_content(const std::filesystem::path& folder);
+
+/// The files of a variant as blobs of the cache, where no snapshot has them yet.
+std::unique_ptr<VariantContent> blob_content(const cache::Layout& layout, const RepoId& repo,
+                                             const LockedVariant& variant);
 
 /// One file as if it were alone in a variant. Errors  as of `open_file_source`.
 Result<std::unique_ptr<VariantContent>> file_content(const std::filesystem::path& file);

@@ -12,6 +12,7 @@
 #include "kernels/hub/range_source.h"
 #include "kernels/model/event.h"
 #include "kernels/model/lock.h"
+#include "kernels/model/project.h"
 #include "kernels/model/target.h"
 #include "kernels/ops/inspect.h"
 #include "kernels/ops/project_files.h"
@@ -40,7 +41,7 @@ std::string to_string(Verdict verdict);
 bool is_good(Verdict verdict);
 
 /// What a row was checked for.
-enum class Aspect { variant, files, signature, gpu_code, driver, abi, python, metadata };
+enum class Aspect { variant, publisher, files, signature, gpu_code, driver, abi, python, metadata };
 std::string to_string(Aspect aspect);
 
 enum class State {
@@ -83,6 +84,8 @@ struct CheckRow {
   std::vector<inspect::Finding> findings;  ///< about its libraries and its metadata, whatever the target
 
   const CheckItem* item(Aspect aspect) const;
+  /// Nothing says that its publisher should not have been locked.
+  bool is_trusted() const;
 };
 
 /// What the layers of the lock do on one target.
@@ -115,6 +118,7 @@ struct CheckRequest {
   Rehash rehash = Rehash::changed_files;
   std::vector<Mode> modes;  ///< for which the layers are looked at; none: layers are left out
   SignaturePolicy signatures = SignaturePolicy::warn;
+  const Project* project = nullptr;  ///< what the lock records about trust must still hold here; may be null
   /// Folders with the Python packages of this machine, for targets named `this machine`. None: not known.
   std::vector<std::filesystem::path> python_packages;
 };

@@ -15,6 +15,11 @@ namespace kernels::ops {
 /// `parse_project`.
 Result<Project> load_project(const std::filesystem::path& folder);
 
+/// The same for commands that can do without: nothing if neither file is there, or no such folder.
+/// Errors  invalid_argument: a file that cannot be read as a project. It may hold rules about trust, so it is
+/// never taken for missing.
+Result<std::optional<Project>> find_project(const std::filesystem::path& folder);
+
 /// The lock files of a project as they are on disk.
 struct LockFiles {
   std::filesystem::path folder;
