@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "revision_flags.h"
 #include "targets.h"
+#include "trust_flags.h"
 #include "view_check.h"
 #include "view_matrix.h"
 
@@ -23,6 +24,7 @@ struct CheckOptions {
   TargetFlags targets;
   std::vector<std::string> modes;
   std::string format = "table";
+  TrustFlags trust;
   bool rehash = false;
   bool fail_on_fallback = false;
   bool matrix = false;
@@ -94,12 +96,14 @@ Result<ops::CheckRequest> to_request(const CheckOptions& options, const Project&
   if (!modes) return kernels::fail(std::move(modes).error());
   auto targets = select_targets(options.targets, &project, app);
   if (!targets) return kernels::fail(std::move(targets).error());
+  auto rules = signature_rules(options.trust, project.trust);
+  if (!rules) return kernels::fail(std::move(rules).error());
   bool is_here = !options.targets.all && options.targets.names.empty();
   return ops::CheckRequest{
       .targets = is_here ? targets_of(app.machine()) : *targets,
       .rehash = options.rehash ? ops::Rehash::all_files : ops::Rehash::changed_files,
       .modes = *modes,
-      .signatures = project.trust.signatures,
+      .signatures = *rules,
       .project = &project,
       .python_packages = is_here ? app.machine().python_packages : std::vector<fs::path>()};
 }
@@ -194,6 +198,7 @@ Command add_check(CLI::App& root) {
       ->type_name("DIR|REPO|PATH");
   add_revision_flags(*command, options->revision);
   add_target_options(*command, *options);
+  add_trust_flags(*command, options->trust);
   command->add_flag(
       "--fail-on-fallback", options->fail_on_fallback,
       "End with 1 if a layer runs its own forward instead of a kernel, or if that cannot be told");

@@ -7,6 +7,7 @@
 
 #include "commands.h"
 #include "targets.h"
+#include "trust_flags.h"
 #include "view_download.h"
 
 namespace kernels::app {
@@ -17,6 +18,7 @@ struct DownloadOptions {
   std::string folder = ".";
   TargetFlags targets;
   std::vector<std::string> variants;
+  TrustFlags trust;
   bool all_variants = false;
   bool dry_run = false;
   bool json = false;
@@ -62,7 +64,7 @@ bool show_gaps(const std::vector<ops::KernelChoice>& choices, App& app) {
 }
 
 ExitCode transfer(const DownloadOptions& options, const hub::Settings& settings,
-                  const std::vector<ops::KernelChoice>& choices, App& app) {
+                  const ops::SignatureRules& rules, const std::vector<ops::KernelChoice>& choices, App& app) {
   auto begin = std::chrono::steady_clock::now();
   cache::Layout layout(settings.cache, settings.state);
   auto plan = ops::plan_download(layout, choices);
@@ -73,7 +75,8 @@ ExitCode transfer(const DownloadOptions& options, const hub::Settings& settings,
   ops::DownloadOptions how{.settings = settings,
                            .user_agent = app.user_agent(),
                            .jobs = options.jobs,
-                           .links = settings.use_symlinks ? cache::Links::symlinks : cache::Links::copies};
+                           .links = settings.use_symlinks ? cache::Links::symlinks : cache::Links::copies,
+                           .signatures = rules};
   auto report = ops::download(layout, plan, how, app.events(), app.stop_token());
   if (!report) return app.fail(report.error());
   auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
@@ -96,11 +99,13 @@ ExitCode run_download(const DownloadOptions& options, App& app) {
   auto lock = complete_lock(**files, project, *settings, app);
   if (!lock) return app.fail(lock.error());
   if (auto trusted = ops::check_trust(*lock, &project); !trusted) return app.fail(trusted.error());
+  auto rules = signature_rules(options.trust, project.trust);
+  if (!rules) return app.fail(rules.error());
   auto choice = to_choice(options, project, app);
   if (!choice) return app.fail(choice.error());
   auto choices = ops::choose_variants(*lock, *choice);
   if (!show_gaps(choices, app)) return ExitCode::no;
-  return transfer(options, *settings, choices, app);
+  return transfer(options, *settings, *rules, choices, app);
 }
 
 }  // namespace
@@ -128,6 +133,7 @@ Command add_download(CLI::App& root) {
   command->add_flag("--all-targets", options->targets.all, "The variants for all targets of the project file")
       ->excludes(all)
       ->excludes(named);
+  add_trust_flags(*command, options->trust);
   command->add_flag("--dry-run", options->dry_run, "Fetch nothing; say what would be fetched");
   command->add_option("--jobs", options->jobs, "Connections at most")
       ->type_name("N")

@@ -31,9 +31,10 @@ std::vector<Command> build_commands(CLI::App& root, GlobalOptions& globals) {
       "Exit status: 0 done, 1 the answer is no, 2 usage or a bad project file, 3 the Hub or the network,\n"
       "4 integrity or trust, 5 this machine, 130 interrupted.");
   add_globals(root, globals);
-  std::vector<Command> commands = {
-      add_lock(root), add_download(root), add_check(root),  add_versions(root), add_variants(root),
-      add_info(root), add_inspect(root),  add_doctor(root), add_import(root),   add_serve(root)};
+  std::vector<Command> commands = {add_lock(root),        add_download(root), add_check(root),
+                                   add_versions(root),    add_variants(root), add_info(root),
+                                   add_inspect(root),     add_doctor(root),   add_verify_signature(root),
+                                   add_verify_blob(root), add_import(root),   add_serve(root)};
   for (auto& command : add_bench(root))
     commands.push_back(std::move(command));
   for (auto& command : add_cache(root))

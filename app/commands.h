@@ -26,6 +26,8 @@ Command add_check(CLI::App& root);
 Command add_doctor(CLI::App& root);
 Command add_versions(CLI::App& root);
 Command add_variants(CLI::App& root);
+Command add_verify_signature(CLI::App& root);
+Command add_verify_blob(CLI::App& root);
 Command add_info(CLI::App& root);
 Command add_inspect(CLI::App& root);
 std::vector<Command> add_cache(CLI::App& root);

@@ -94,6 +94,15 @@ std::string download_json(const ops::DownloadPlan& plan, const ops::DownloadRepo
   out["bytes_resumed"] = report.bytes_resumed;
   out["files_present"] = report.files_present;
   out["files_verified"] = report.files_verified;
+  out["signatures"] = Json::array();
+  for (const auto& one : report.signatures)
+    out["signatures"].push_back(
+        {{"repo_id", one.repo.str()},
+         {"variant", one.variant},
+         {"outcome", to_string(one.result.outcome)},
+         {"reason", one.result.reason.empty() ? Json() : Json(one.result.reason)},
+         {"is_receipt", one.is_receipt},
+         {"signer", one.result.signature ? Json(ops::signer_name(*one.result.signature)) : Json()}});
   out["requests"] = report.counters.requests;
   out["connections"] = report.counters.connections;
   return out.dump(2) + "\n";

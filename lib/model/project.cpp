@@ -326,11 +326,10 @@ class ProjectReader {
     if (!policy) return fail(std::move(policy).error());
     project_.trust.publishers = std::move(*publishers);
     project_.trust.signers = std::move(*signers);
-    if (*policy == "off") project_.trust.signatures = SignaturePolicy::off;
-    if (*policy == "require") project_.trust.signatures = SignaturePolicy::require;
-    if (*policy && **policy != "off" && **policy != "warn" && **policy != "require")
-      return bad(*(*table)->get("signatures"), "`" + **policy + "` is not a signature policy",
-                 "write `off`, `warn` or `require`");
+    if (!*policy) return {};
+    auto parsed = parse_signature_policy(**policy);
+    if (!parsed) return bad(*(*table)->get("signatures"), parsed.error().text(), parsed.error().hint());
+    project_.trust.signatures = *parsed;
     return {};
   }
 
@@ -358,6 +357,25 @@ static std::string blot_out_non_ascii(std::string_view text) {
   if (out.starts_with("\xEF\xBB\xBF")) out.replace(0, 3, "   ");  // a byte order mark
   std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) >= 0x80; }, '?');
   return out;
+}
+
+std::string to_string(SignaturePolicy policy) {
+  switch (policy) {
+    case SignaturePolicy::off:
+      return "off";
+    case SignaturePolicy::warn:
+      return "warn";
+    case SignaturePolicy::require:
+      return "require";
+  }
+  return "";
+}
+
+Result<SignaturePolicy> parse_signature_policy(std::string_view text) {
+  for (auto policy : {SignaturePolicy::off, SignaturePolicy::warn, SignaturePolicy::require})
+    if (text == to_string(policy)) return policy;
+  return fail(Error(Errc::invalid_argument, "`" + std::string(text) + "` is not a signature policy")
+                  .with_hint("write `off`, `warn` or `require`"));
 }
 
 Result<Project> parse_project(std::string_view text, ProjectFormat format, const std::string& file) {

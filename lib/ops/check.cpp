@@ -6,6 +6,7 @@
 #include <set>
 
 #include "kernels/base/file.h"
+#include "kernels/base/log.h"
 #include "kernels/ops/coverage.h"
 #include "kernels/ops/trust.h"
 
@@ -14,6 +15,7 @@
 #include "inspect_variant.h"
 #include "variant_content.h"
 #include "variant_digest.h"
+#include "variant_signature.h"
 
 namespace kernels::ops {
 
@@ -162,6 +164,7 @@ class Contents {
   struct Entry {
     std::unique_ptr<VariantContent> content;
     InspectedVariant inspected;
+    std::optional<verify::VariantVerification> signature;
   };
 
   Entry* find(const LockedKernel& kernel, const std::string& variant) {
@@ -182,12 +185,43 @@ class Contents {
   std::map<std::string, Entry> entries_;
 };
 
+/// Verifies the signatures of variants whose files are as locked, each once, and keeps receipts.
+class Signatures {
+ public:
+  Signatures(cache::Layout layout, const CheckRequest& request)
+      : layout_(std::move(layout)), request_(request) {}
+
+  void verify(const LockedKernel& kernel, const LockedVariant& variant, Contents::Entry& entry) {
+    if (entry.signature || request_.signatures.policy() == SignaturePolicy::off) return;
+    auto [record, is_new] = records_.try_emplace(kernel.repo);
+    if (is_new) record->second = cache::VerifiedRecord::load(layout_, kernel.repo);
+    cache::VerifiedRecord empty;
+    bool anew = request_.rehash == Rehash::all_files;
+    entry.signature =
+        verify_cached(*entry.content, kernel, variant, request_.signatures, anew ? empty : record->second)
+            .result;
+  }
+
+  void keep_receipts() const {
+    for (const auto& [repo, record] : records_) {
+      if (!record.changed()) continue;
+      if (auto saved = record.save(layout_, repo); !saved) log(LogLevel::info, describe(saved.error()));
+    }
+  }
+
+ private:
+  cache::Layout layout_;
+  const CheckRequest& request_;
+  std::map<RepoId, cache::VerifiedRecord> records_;
+};
+
 void judge_row(CheckRow& row, const Target& target, const CheckRequest& request, Contents::Entry& entry) {
   bool is_here = target.name.starts_with(Target{}.name);
   judge_content(row, {.target = target,
                       .chosen = row.decisions.front().variant,
                       .inspected = entry.inspected,
-                      .signatures = request.signatures,
+                      .signatures = request.signatures.policy(),
+                      .signature = entry.signature ? &*entry.signature : nullptr,
                       .python_packages = is_here ? &request.python_packages : nullptr,
                       .name_functions = [&](const InspectedLibrary& library, const auto& containers) {
                         return functions_in(*entry.content, library, containers, kMostFunctions,
@@ -224,6 +258,7 @@ Result<CheckReport> check_lock(const cache::Layout& layout, const LockFiles& fil
   events(Note{"checking files"});
   if (auto finished = checker.finish(stop); !finished) return fail(std::move(finished).error());
   Contents contents(layout);
+  Signatures signatures(layout, request);
   for (std::size_t i = 0; i < report.rows.size(); ++i) {
     auto& row = report.rows[i];
     const auto& [kernel, target] = places[i];
@@ -236,10 +271,14 @@ Result<CheckReport> check_lock(const cache::Layout& layout, const LockFiles& fil
       bool is_as_locked = is_complete(row);
       if (is_as_locked && entry != nullptr) take_digest(row, *variant, *entry->content, entry->inspected);
       judge_files(row, is_as_locked && !is_complete(row) ? kTheDigest : "the lock");
-      if (is_complete(row) && entry != nullptr) judge_row(row, *target, request, *entry);
+      if (is_complete(row) && entry != nullptr) {
+        signatures.verify(*kernel, *variant, *entry);
+        judge_row(row, *target, request, *entry);
+      }
     }
     conclude(row);
   }
+  signatures.keep_receipts();
   return report;
 }
 

@@ -99,19 +99,19 @@ class ContentJudge {
   }
 
   void signature() {
-    if (in_.signatures == SignaturePolicy::off) return;
+    if (in_.signature == nullptr) return;
+    const auto& result = *in_.signature;
     bool required = in_.signatures == SignaturePolicy::require;
-    if (!in_.inspected.is_signed)
-      return add(
-          Aspect::signature, required ? State::bad : State::none, "no", "not signed",
-          required
-              ? "the project requires signatures; ask the publisher for one, or relax `[trust] signatures`"
-              : "");
-    add(Aspect::signature, required ? State::bad : State::unknown, "unverified",
-        "there is a signature, which `check` does not verify",
-        required
-            ? "the project requires verified signatures; verify it otherwise, and relax `[trust] signatures`"
-            : "");
+    if (result.outcome == verify::Outcome::success)
+      return add(Aspect::signature, State::good, "yes",
+                 "signed by " + signer_name(*result.signature) + ", in the log " + result.signature->log +
+                     " as " + std::to_string(result.signature->log_index) +
+                     (in_.are_files_compared ? "" : "; the files were not compared"));
+    if (result.outcome == verify::Outcome::signature_bundle_missing)
+      return add(Aspect::signature, required ? State::bad : State::none, "no", "not signed",
+                 required ? "signatures are required here; ask the publisher for one" : "");
+    add(Aspect::signature, required ? State::bad : State::warning, "wrong",
+        to_string(result.outcome) + ": " + result.reason, result.hint);
   }
 
   void collect() {
@@ -435,8 +435,9 @@ const CheckItem* CheckRow::item(Aspect aspect) const {
 }
 
 bool CheckRow::is_trusted() const {
-  const auto* publisher = item(Aspect::publisher);
-  return publisher == nullptr || publisher->state != State::bad;
+  return std::ranges::none_of(items, [](const CheckItem& item) {
+    return item.state == State::bad && (item.aspect == Aspect::publisher || item.aspect == Aspect::signature);
+  });
 }
 
 bool CheckReport::good() const {

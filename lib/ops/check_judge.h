@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/ops/check.h"
+#include "kernels/ops/signatures.h"
 
 #include "variant_digest.h"
 
@@ -23,6 +24,8 @@ struct JudgeInputs {
   const Variant& chosen;  ///< for a single library: what it seems to be built for
   const InspectedVariant& inspected;
   SignaturePolicy signatures = SignaturePolicy::warn;
+  const verify::VariantVerification* signature = nullptr;  ///< null: signatures are off, or make no sense
+  bool are_files_compared = true;                          ///< with the digests that were signed
   /// Folders with the target's Python packages; null if they are not known.
   const std::vector<std::filesystem::path>* python_packages = nullptr;
   NameFunctions name_functions;

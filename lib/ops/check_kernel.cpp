@@ -10,6 +10,7 @@
 #include "listing.h"
 #include "variant_content.h"
 #include "variant_digest.h"
+#include "variant_signature.h"
 
 // Checking kernels that no project has locked: on the Hub, in a folder, a single library.
 
@@ -47,7 +48,7 @@ struct Subject {
   std::vector<std::string> names;
 };
 
-enum class Verify { digest, digest_if_any, nothing };
+enum class Verify { digest, digest_if_any, nothing, file };
 
 class KernelChecker {
  public:
@@ -96,7 +97,7 @@ class KernelChecker {
       row.variant = "(file)";
       row.files = 1;
       row.bytes = library.size;
-      judge(row, target, chosen, entry, Verify::nothing);
+      judge(row, target, chosen, entry, Verify::file);
       conclude(row);
       report.rows.push_back(std::move(row));
     }
@@ -109,6 +110,7 @@ class KernelChecker {
   struct Entry {
     std::unique_ptr<VariantContent> content;
     InspectedVariant inspected;
+    std::optional<verify::VariantVerification> signature = {};
   };
 
   static Variant guess_variant(const inspect::LibraryFacts& facts) {
@@ -128,11 +130,17 @@ class KernelChecker {
     bool has_digest = entry.inspected.metadata && entry.inspected.metadata->digest_algorithm;
     if (verify == Verify::digest || (verify == Verify::digest_if_any && has_digest))
       check_digest(row, *entry.content, entry.inspected);
+    bool asks = request_.signatures.policy() != SignaturePolicy::off && verify != Verify::file;
+    if (asks && !entry.signature)
+      entry.signature = verify_variant(*entry.content, request_.signatures,
+                                       verify == Verify::digest ? WithDigest::yes : WithDigest::no);
     bool is_here = target.name.starts_with(Target{}.name);
     judge_content(row, {.target = target,
                         .chosen = chosen,
                         .inspected = entry.inspected,
-                        .signatures = request_.signatures,
+                        .signatures = request_.signatures.policy(),
+                        .signature = entry.signature ? &*entry.signature : nullptr,
+                        .are_files_compared = verify == Verify::digest,
                         .python_packages = is_here ? &request_.python_packages : nullptr,
                         .name_functions = [&](const InspectedLibrary& library, const auto& containers) {
                           return functions_in(*entry.content, library, containers, kMostFunctions,

@@ -25,6 +25,7 @@
 #include "kernels/ops/resolver.h"
 
 #include "download_digests.h"
+#include "variant_signature.h"
 
 namespace kernels::ops {
 
@@ -48,6 +49,14 @@ struct ContentRange {
   std::uint64_t last = 0;
   std::uint64_t total = 0;
 };
+
+bool is_signature_file(const RepoPath& path) {
+  return path.str().ends_with("/metadata.json") || path.str().ends_with("/metadata.json.sigstore");
+}
+
+std::string hint_in_line(const std::string& hint) {
+  return hint.empty() ? "" : "; " + hint;
+}
 
 /// `bytes 0-499/1234`
 std::optional<ContentRange> parse_content_range(std::string_view text) {
@@ -100,9 +109,11 @@ Error too_many_bytes(const FetchItem& item) {
 
 class Downloader {
  public:
-  Downloader(const cache::Layout& layout, const DownloadOptions& options, const EventSink& events)
+  Downloader(const cache::Layout& layout, const DownloadOptions& options, SignatureWork& signatures,
+             const EventSink& events)
       : layout_(layout),
         options_(options),
+        signatures_(signatures),
         events_(events),
         client_(hub::make_http_client(client_options(options))),
         store_(layout) {}
@@ -115,7 +126,10 @@ class Downloader {
       verify(item);
     for (const auto& item : plan.fetch)
       queue_.push_back(std::make_shared<File>(item));
-    std::ranges::stable_sort(queue_, std::greater<>(), [](const auto& file) { return file->item.file.size; });
+    // Signatures first: they are verified while the rest comes. Then the largest.
+    std::ranges::stable_sort(queue_, std::greater<>(), [](const auto& file) {
+      return std::pair(is_signature_file(file->item.file.path), file->item.file.size);
+    });
     std::stop_callback forward(stop, [this] { stop_.request_stop(); });
     open_more();
     auto driven = client_->run(stop_.get_token());
@@ -178,6 +192,8 @@ class Downloader {
   }
 
   void record(const FetchItem& item) {
+    signatures_.arrived(item);
+    if (const auto* refused = signatures_.refused()) give_up(signature_error(*refused));
     auto [found, is_new] = records_.try_emplace(item.repo);
     if (is_new) found->second = cache::VerifiedRecord::load(layout_, item.repo);
     found->second.note(layout_, item.repo, item.file.blob);
@@ -457,6 +473,7 @@ class Downloader {
 
   cache::Layout layout_;
   const DownloadOptions& options_;
+  SignatureWork& signatures_;
   const EventSink& events_;
   std::unique_ptr<hub::HttpClient> client_;
   std::deque<std::shared_ptr<File>> queue_;
@@ -470,6 +487,23 @@ class Downloader {
   std::stop_source stop_;
   cache::BlobStore store_;  // last: its threads end before anything they call goes away
 };
+
+/// A wrong signature is told in every run; that there is none, when the kernel comes.
+void warn_of_signatures(const std::vector<VariantSignature>& signatures, const EventSink& events) {
+  std::set<std::string> unsigned_kernels;
+  for (const auto& signature : signatures) {
+    if (signature.result.outcome != verify::Outcome::signature_bundle_missing) {
+      if (!signature.is_good()) events(Warning{signature.complaint() + hint_in_line(signature.result.hint)});
+    } else if (signature.is_new) {
+      unsigned_kernels.insert(signature.repo.str());
+    }
+  }
+  if (unsigned_kernels.empty()) return;
+  std::string names;
+  for (const auto& name : unsigned_kernels)
+    names += (names.empty() ? "`" : ", `") + name + "`";
+  events(Warning{"not signed: " + names + "; `--signatures require` refuses such kernels"});
+}
 
 Status publish(const cache::Layout& layout, const DownloadPlan& plan, cache::Links links) {
   bool is_new = !plan.fetch.empty();
@@ -499,12 +533,22 @@ Result<DownloadReport> download(const cache::Layout& layout, const DownloadPlan&
   }
   DownloadReport report;
   report.files_present = plan.present_files;
+  SignatureWork signatures(layout, options.signatures, plan);
+  if (const auto* refused = signatures.refused()) return fail(signature_error(*refused));
   if (!plan.fetch.empty() || !plan.unchecked.empty()) {
-    auto done = Downloader(layout, options, events).run(plan, stop);
+    auto done = Downloader(layout, options, signatures, events).run(plan, stop);
+    if (const auto* refused = signatures.refused(); refused != nullptr && !done)
+      forget_fetched(layout, plan, refused->repo);
     if (!done) return done;
     report = *done;
   }
   if (auto right = check_new_variants(layout, plan); !right) return fail(std::move(right).error());
+  report.signatures = signatures.finish();
+  if (const auto* refused = signatures.refused()) {
+    forget_fetched(layout, plan, refused->repo);
+    return fail(signature_error(*refused));
+  }
+  warn_of_signatures(report.signatures, events);
   if (auto published = publish(layout, plan, options.links); !published)
     return fail(std::move(published).error());
   return report;

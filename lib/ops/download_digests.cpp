@@ -91,4 +91,15 @@ Status check_new_variants(const cache::Layout& layout, const DownloadPlan& plan)
   return {};
 }
 
+void forget_fetched(const cache::Layout& layout, const DownloadPlan& plan, const RepoId& repo) {
+  std::vector<FileEntry> files;
+  std::set<BlobId> blobs;
+  for (const auto& item : plan.fetch) {
+    if (item.repo != repo) continue;
+    files.push_back(item.file);
+    blobs.insert(item.file.blob);
+  }
+  forget(layout, repo, files, blobs);
+}
+
 }  // namespace kernels::ops

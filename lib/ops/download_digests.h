@@ -12,4 +12,7 @@ namespace kernels::ops {
 /// integrity: the first file that differs, lacks or is unknown; a metadata.json that cannot be read.
 Status check_new_variants(const cache::Layout& layout, const DownloadPlan& plan);
 
+/// Removes the blobs of a repository that came with a plan, unless a snapshot has them.
+void forget_fetched(const cache::Layout& layout, const DownloadPlan& plan, const RepoId& repo);
+
 }  // namespace kernels::ops

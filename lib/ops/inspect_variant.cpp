@@ -90,7 +90,7 @@ class Inspector {
     for (const auto& file : content_.files()) {
       ++out_.files;
       out_.bytes += file.size;
-      bool wanted = file.path == kMetadata || file.path == "layers.toml";
+      bool wanted = file.path == kMetadata || file.path == kSignature || file.path == "layers.toml";
       if (file.path.ends_with(".py") && python_.size() < kMaxPythonFiles &&
           bytes + file.size <= kMaxPythonBytes) {
         bytes += file.size;

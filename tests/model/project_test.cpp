@@ -107,7 +107,8 @@ signers = ["https://git.example/x"]
   CHECK(project->trust.signers.size() == 1);
   CHECK_FALSE(project->has_dependencies_table);
   CHECK(kernels_toml("[trust]\nsignatures = \"off\"")->trust.signatures == SignaturePolicy::off);
-  CHECK(kernels_toml("")->trust.signatures == SignaturePolicy::warn);
+  CHECK(kernels_toml("[trust]\nsignatures = \"warn\"")->trust.signatures == SignaturePolicy::warn);
+  CHECK_FALSE(kernels_toml("")->trust.signatures);
 }
 
 TEST_CASE(

@@ -64,12 +64,16 @@ struct ProjectLayer {
   SourceLine where;
 };
 
+/// What becomes of a kernel without a good signature, the least strict first.
 enum class SignaturePolicy { off, warn, require };
+std::string to_string(SignaturePolicy policy);
+/// `off`, `warn` or `require`. Errors  invalid_argument.
+Result<SignaturePolicy> parse_signature_policy(std::string_view text);
 
 struct TrustSettings {
   std::vector<std::string> publishers;
-  SignaturePolicy signatures = SignaturePolicy::warn;
-  std::vector<std::string> signers;
+  std::optional<SignaturePolicy> signatures;  ///< nothing: the project does not say
+  std::vector<std::string> signers;           ///< workflows, beside those that are trusted anyway
 };
 
 /// `kernels.toml`, or the same tables below `[tool.kernels]` of `pyproject.toml`.

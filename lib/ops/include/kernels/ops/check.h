@@ -17,6 +17,7 @@
 #include "kernels/ops/inspect.h"
 #include "kernels/ops/project_files.h"
 #include "kernels/ops/query.h"
+#include "kernels/ops/signatures.h"
 #include "kernels/resolve/advice.h"
 #include "kernels/resolve/layer_choice.h"
 #include "kernels/resolve/variants.h"
@@ -84,7 +85,7 @@ struct CheckRow {
   std::vector<inspect::Finding> findings;  ///< about its libraries and its metadata, whatever the target
 
   const CheckItem* item(Aspect aspect) const;
-  /// Nothing says that its publisher should not have been locked.
+  /// Nothing says that its publisher should not have been locked, or that a required signature is not good.
   bool is_trusted() const;
 };
 
@@ -117,7 +118,7 @@ struct CheckRequest {
   std::vector<Target> targets;
   Rehash rehash = Rehash::changed_files;
   std::vector<Mode> modes;  ///< for which the layers are looked at; none: layers are left out
-  SignaturePolicy signatures = SignaturePolicy::warn;
+  SignatureRules signatures = {};
   const Project* project = nullptr;  ///< what the lock records about trust must still hold here; may be null
   /// Folders with the Python packages of this machine, for targets named `this machine`. None: not known.
   std::vector<std::filesystem::path> python_packages;

@@ -13,6 +13,7 @@
 #include "kernels/model/event.h"
 #include "kernels/model/lock.h"
 #include "kernels/model/target.h"
+#include "kernels/ops/signatures.h"
 #include "kernels/resolve/advice.h"
 #include "kernels/resolve/variants.h"
 
@@ -75,6 +76,8 @@ struct DownloadOptions {
   /// A server whose first answer comes faster is near: one stream, hashed from memory, is best. Farther away,
   /// files over 8 MiB come in ranges over several connections.
   std::chrono::microseconds near{3000};
+  /// Whose signatures count, and what a variant without one means.
+  SignatureRules signatures = {};
 };
 
 struct DownloadReport {
@@ -83,13 +86,17 @@ struct DownloadReport {
   std::uint64_t bytes_resumed = 0;
   std::uint64_t files_present = 0;
   std::uint64_t files_verified = 0;  ///< were there and had to be hashed
+  /// One for each variant, unless signatures are off.
+  std::vector<VariantSignature> signatures = {};
   hub::HttpCounters counters;
 };
 
 /// Carries out a plan: one pool over all files of all kernels, each file hashed while it comes, published
 /// only when right; then links, then refs. Files over 8 MiB come in ranges over several connections when the
-/// server is far. With nothing to do it makes no request. Errors  network; integrity: wrong bytes, nothing of
-/// them is kept; io; interrupted: what is verified stays and
+/// server is far. With nothing to do it makes no request. A variant that the rules
+/// refuse for its signature ends the download as soon as that is known; nothing of it stays. Errors  network;
+/// integrity: wrong bytes, nothing of them is kept; untrusted: a signature; io; interrupted: what is verified
+/// stays and
 ///         the rest is gone on with next time; not_found, access_denied; offline with something missing:
 ///         network.
 Result<DownloadReport> download(const cache::Layout& layout, const DownloadPlan& plan,
