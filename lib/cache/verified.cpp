@@ -88,13 +88,17 @@ std::optional<std::string_view> unseal_record(std::string_view text, std::string
 }
 
 VerifiedRecord VerifiedRecord::load(const Layout& layout, const RepoId& repo) {
-  VerifiedRecord record;
-  if (layout.receipt_key().empty()) return record;
+  if (layout.receipt_key().empty()) return {};
   auto text = read_file(layout.verified_record(repo));
   auto key = text ? read_key(layout.receipt_key()) : std::nullopt;
   auto lines = key ? unseal_record(*text, *key, repo) : std::nullopt;
-  while (lines && !lines->empty())
-    record.read_line(next_field(*lines, '\n'));
+  return of_lines(lines.value_or(""));
+}
+
+VerifiedRecord VerifiedRecord::of_lines(std::string_view lines) {
+  VerifiedRecord record;
+  while (!lines.empty())
+    record.read_line(next_field(lines, '\n'));
   return record;
 }
 
@@ -155,17 +159,20 @@ Status VerifiedRecord::save(const Layout& layout, const RepoId& repo) const {
   if (!key)
     return fail(Error(Errc::io, "`" + path.string() + "` is not a key that only this user can read")
                     .with_hint("remove it; until then everything is verified again in every run"));
+  auto sealed = std::string(kHeader) + lines();
+  return write_file(layout.verified_record(repo), sealed + "seal " + seal_of(sealed, *key, repo) + "\n",
+                    Durable::no);
+}
+
+std::string VerifiedRecord::lines() const {
   std::ostringstream out;
-  out << kHeader;
   for (const auto& [id, stamp] : stamps_)
     out << "blob " << id << ' ' << stamp.size << ' ' << stamp.modified_ns << ' ' << stamp.changed_ns << ' '
         << stamp.inode << '\n';
   for (const auto& [content, receipt] : receipts_)
     out << "signature " << content << ' ' << receipt.rules << ' ' << receipt.verified_at << ' '
         << to_base64(std::as_bytes(std::span(receipt.identity))) << '\n';
-  auto lines = out.str();
-  return write_file(layout.verified_record(repo), lines + "seal " + seal_of(lines, *key, repo) + "\n",
-                    Durable::no);
+  return out.str();
 }
 
 }  // namespace kernels::cache

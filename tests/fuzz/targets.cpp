@@ -34,6 +34,7 @@
 
 #include "gpu_tables.h"
 #include "texts.h"
+#include "trust_targets.h"
 
 namespace kernels::fuzz {
 
@@ -394,6 +395,13 @@ constexpr Target kTargets[] = {
     {.name = "machine_files", .run = machine_files},
     {.name = "repo_names", .run = repo_names},
     {.name = "layer_source", .run = layer_source},
+    {.name = "sigstore_bundle", .run = sigstore_bundle},
+    {.name = "trusted_root", .run = trusted_root},
+    {.name = "certificate", .run = certificate},
+    {.name = "timestamp", .run = timestamp},
+    {.name = "checkpoint", .run = checkpoint},
+    {.name = "receipts", .run = receipts},
+    {.name = "verification", .run = verification},
 };
 
 }  // namespace

@@ -46,6 +46,10 @@ class VerifiedRecord {
   /// Keeps one receipt for a content, the last.
   void note(Receipt receipt);
 
+  /// The lines between the first and the seal, and back; what is malformed is left out.
+  std::string lines() const;
+  static VerifiedRecord of_lines(std::string_view lines);
+
   bool changed() const { return changed_; }
   /// Makes the key if there is none yet. Errors  io.
   Status save(const Layout& layout, const RepoId& repo) const;
