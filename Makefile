@@ -4,7 +4,7 @@ PRESET  ?= release
 BUILD   := build/$(PRESET)
 JOBS    ?= $(shell nproc)
 
-.PHONY: build configure test demo bench-cli bench-layers packages generated format tidy fuzz clean
+.PHONY: build configure test demo bench-cli bench-layers bench-verify packages generated format tidy fuzz clean
 
 build: configure
 	@cmake --build --preset $(PRESET) -j $(JOBS) --target programs
@@ -37,6 +37,10 @@ generated: build
 	@$(BUILD)/kernels generate bash > completions/kernels.bash
 	@$(BUILD)/kernels generate zsh > completions/_kernels
 	@$(BUILD)/kernels generate fish > completions/kernels.fish
+
+bench-verify: configure
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target bench_verify
+	@$(BUILD)/bench/bench_verify
 
 format:
 	@tests/budget/format.sh --fix
