@@ -34,6 +34,8 @@ std::vector<Command> build_commands(CLI::App& root, GlobalOptions& globals) {
   std::vector<Command> commands = {
       add_lock(root), add_download(root), add_check(root),  add_versions(root), add_variants(root),
       add_info(root), add_inspect(root),  add_doctor(root), add_import(root),   add_serve(root)};
+  for (auto& command : add_bundle(root))
+    commands.push_back(std::move(command));
   for (auto& command : add_bench(root))
     commands.push_back(std::move(command));
   for (auto& command : add_cache(root))
