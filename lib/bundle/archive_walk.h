@@ -19,15 +19,13 @@ class EntrySink {
   virtual Status data(std::span<const std::byte> bytes) = 0;
 };
 
-/// The next bytes of the file, valid until the next call; empty at its end.
+/// The next bytes, valid until the next call; empty at their end.
 using Input = std::function<Result<std::span<const std::byte>>()>;
 
-enum class Wrapping { zstd, none };
-
-/// Reads a tar archive with libarchive, of which only tar and zstd are linked, and lets only what a bundle
-/// may hold pass: plain ustar headers of regular files whose metadata is fixed, one right after the other.
-/// Names, order and sizes are for the sink to judge. This is the code that runs in a process of its own.
+/// Reads a tar archive: every byte passes the gate (tar_gate.h) first, then libarchive, of which only the
+/// reader of tar is there, reads it. Both must come to the same. Names, order and sizes are for the sink to
+/// judge. This is the code that runs in a process of its own.
 /// Errors  integrity, see the `archive-…` and `entry-…` rules; what `input` and `sink` fail with.
-Status walk_archive(const Input& input, Wrapping wrapping, const std::string& where, EntrySink& sink);
+Status walk_archive(const Input& input, const std::string& where, EntrySink& sink);
 
 }  // namespace kernels::bundle

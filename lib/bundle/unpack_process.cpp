@@ -16,6 +16,7 @@
 #include "kernels/bundle/rules.h"
 
 #include "archive_walk.h"
+#include "zstd_input.h"
 
 namespace kernels::bundle {
 
@@ -93,7 +94,7 @@ bool arrange_descriptors(int archive, int answers) {
 }
 
 Status unpack(const Frame& frame, const std::string& where) {
-  // The window twice, as libarchive and zstd have buffers of their own, and something for names and errors.
+  // The window, which zstd rounds up, and what buffers and messages take.
   auto confined =
       confine_this_process({.memory_bytes = 2 * frame.window_bytes + (64ULL << 20),
                             .processor = std::chrono::seconds(60 + frame.content_bytes / (20ULL << 20))});
@@ -107,8 +108,9 @@ Status unpack(const Frame& frame, const std::string& where) {
     offset += *got;
     return std::span<const std::byte>(buffer.data(), *got);
   };
+  ZstdInput unpacked(input, where);
   Messenger messenger;
-  return walk_archive(input, Wrapping::zstd, where, messenger);
+  return walk_archive([&unpacked] { return unpacked.next(); }, where, messenger);
 }
 
 [[noreturn]] void run_child(int archive, int answers, const Frame& frame, const std::string& where) {

@@ -156,15 +156,26 @@ class Compressor {
       if (auto put = write_at(fd_, std::span<const std::byte>(buffer_).first(out.pos), offset_, name_); !put)
         return put;
       offset_ += out.pos;
+      start_writing_out();
       bool is_done = directive == ZSTD_e_end ? left == 0 : in.pos == in.size;
       if (is_done) return {};
     }
+  }
+
+  /// On its way to the disk already while the rest is packed, so that the flush at the end has little to do.
+  void start_writing_out() {
+    constexpr std::uint64_t kStep = 4 << 20;
+    if (offset_ - started_ < kStep) return;
+    ::sync_file_range(fd_, static_cast<off_t>(started_), static_cast<off_t>(offset_ - started_),
+                      SYNC_FILE_RANGE_WRITE);
+    started_ = offset_;
   }
 
   std::unique_ptr<ZSTD_CCtx, FreeContext> context_;
   int fd_;
   const std::string& name_;
   std::uint64_t offset_ = 0;
+  std::uint64_t started_ = 0;
   std::vector<std::byte> buffer_ = std::vector<std::byte>(kPiece);
 };
 
