@@ -107,8 +107,8 @@ std::unexpected<Error> TarGate::differs(std::string_view name, Block expected) c
   };
   if (const char* extension = extension_name(type))
     return refused("entry-format", "a plain ustar entry", extension);
-  if (differ(kType)) return refused("entry-type", "a regular file", type_name(type, text_of(block, kLink)));
   if (differ(kMagic)) return refused("entry-format", "a plain ustar entry", "another tar format");
+  if (differ(kType)) return refused("entry-type", "a regular file", type_name(type, text_of(block, kLink)));
   if (differ(kMode)) return refused("entry-mode", "mode 0000644", in_ticks(text_of(block, kMode)));
   if (differ(kOwners) || differ(kOwnerNames))
     return refused("entry-owner", "owner and group 0 without names", "others");
