@@ -168,6 +168,10 @@ class Downloader {
       return record(item);
     }
     if (status.error().code() == Errc::io) return give_up(std::move(status).error(), item);
+    if (options_.settings.offline)
+      return give_up(std::move(status).error().with_hint("offline it cannot be fetched again; unset "
+                                                         "`HF_HUB_OFFLINE` and run the command again"),
+                     item);
     events_(Warning{"a file in the cache was not what its name says and is fetched again: " +
                     status.error().text()});
     progress_.bytes_total += item.file.size;
