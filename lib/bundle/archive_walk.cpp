@@ -28,7 +28,11 @@ struct Feed {
 
   std::optional<std::span<const std::byte>> next() {
     auto bytes = input();
-    auto passed = bytes ? gate.take(*bytes) : Status(fail(std::move(bytes).error()));
+    if (!bytes) {
+      failure = std::move(bytes).error();
+      return std::nullopt;
+    }
+    auto passed = gate.take(*bytes);
     if (passed) return *bytes;
     failure = std::move(passed).error();
     return std::nullopt;

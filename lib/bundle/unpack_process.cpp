@@ -119,13 +119,10 @@ Status unpack(const Frame& frame, const std::string& where) {
   ::signal(SIGPIPE, SIG_DFL);
   if (!arrange_descriptors(archive, answers)) ::_exit(1);
   auto done = unpack(frame, where);
-  if (done) {
-    done = Messenger::send(Message::Kind::done, 0, {});
-  } else {
-    const auto& text = done.error().text();
-    Messenger::send(Message::Kind::refused, 0, std::as_bytes(std::span(text.data(), text.size())));
-  }
-  ::_exit(0);
+  auto kind = done ? Message::Kind::done : Message::Kind::refused;
+  auto text = done ? std::string() : done.error().text();
+  auto sent = Messenger::send(kind, 0, std::as_bytes(std::span(text.data(), text.size())));
+  ::_exit(sent ? 0 : 1);
 }
 
 // --- on this side ----------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "kernels/base/log.h"
 #include "kernels/cache/verified.h"
 
 #include "bundle_parts.h"
@@ -226,7 +227,8 @@ Status publish_names(const cache::Layout& layout, const BundleContents& contents
     auto record = cache::VerifiedRecord::load(layout, kernel.repo);
     for (const auto& file : files)
       record.note(layout, kernel.repo, file.blob);
-    static_cast<void>(record.save(layout, kernel.repo));  // without it, the blobs are hashed once more
+    if (auto saved = record.save(layout, kernel.repo); !saved)
+      log(LogLevel::info, "the record of verified blobs is not kept: " + saved.error().text());
   }
   for (const auto& kernel : contents.kernels)
     if (auto published = cache::publish_ref(layout, kernel.repo, kernel.ref, kernel.commit); !published)

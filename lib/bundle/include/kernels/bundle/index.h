@@ -27,7 +27,7 @@ inline constexpr std::string_view kRootName = "trusted_root.json";
 inline constexpr std::string_view kBlobFolder = "blobs/";
 
 /// Bounds of what a reader takes on, whatever the index says.
-inline constexpr std::uint64_t kMaxIndexBytes = 64ULL << 20;
+inline constexpr std::uint64_t kMaxIndexBytes = 32ULL << 20;
 inline constexpr std::uint64_t kMaxTextBytes = 64ULL << 20;        ///< of lock, sum and root, each
 inline constexpr std::uint64_t kMaxEntryBytes = (8ULL << 30) - 1;  ///< what a ustar header can say
 inline constexpr std::size_t kMaxEntries = 1'000'000;
