@@ -1,5 +1,6 @@
 #include <chrono>
 
+#include "kernels/ops/bundle.h"
 #include "kernels/ops/download.h"
 #include "kernels/ops/project_files.h"
 #include "kernels/ops/resolver.h"
@@ -23,6 +24,7 @@ struct DownloadOptions {
   bool dry_run = false;
   bool json = false;
   std::size_t jobs = 64;
+  std::optional<std::string> bundle;
 };
 
 /// The lock with its files; from the Hub where only `kernels.lock` exists.
@@ -63,8 +65,19 @@ bool show_gaps(const std::vector<ops::KernelChoice>& choices, App& app) {
   return good;
 }
 
+/// `--bundle`: what is in the cache by now, as one file. Nothing if it was not asked for.
+Result<std::optional<bundle::PackReport>> pack(const DownloadOptions& options, const cache::Layout& layout,
+                                               const ops::DownloadPlan& plan, const ops::BundleTexts& texts,
+                                               App& app) {
+  if (!options.bundle) return std::nullopt;
+  auto packed = ops::pack_bundle(layout, plan, texts, *options.bundle, app.stop_token());
+  if (!packed) return kernels::fail(std::move(packed).error());
+  return std::move(*packed);
+}
+
 ExitCode transfer(const DownloadOptions& options, const hub::Settings& settings,
-                  const ops::SignatureRules& rules, const std::vector<ops::KernelChoice>& choices, App& app) {
+                  const ops::SignatureRules& rules, const std::vector<ops::KernelChoice>& choices,
+                  const ops::BundleTexts& texts, App& app) {
   auto begin = std::chrono::steady_clock::now();
   cache::Layout layout(settings.cache, settings.state);
   auto plan = ops::plan_download(layout, choices);
@@ -79,8 +92,12 @@ ExitCode transfer(const DownloadOptions& options, const hub::Settings& settings,
                            .signatures = rules};
   auto report = ops::download(layout, plan, how, app.events(), app.stop_token());
   if (!report) return app.fail(report.error());
+  auto packed = pack(options, layout, plan, texts, app);
+  if (!packed) return app.fail(packed.error());
   auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
-  app.out().result(options.json ? download_json(plan, *report) : download_text(plan, *report, took));
+  app.out().result(options.json ? download_json(plan, *report, *packed)
+                                : download_text(plan, *report, took) +
+                                      (*packed ? bundle_text(**packed, *options.bundle) : std::string()));
   return ExitCode::ok;
 }
 
@@ -105,7 +122,10 @@ ExitCode run_download(const DownloadOptions& options, App& app) {
   if (!choice) return app.fail(choice.error());
   auto choices = ops::choose_variants(*lock, *choice);
   if (!show_gaps(choices, app)) return ExitCode::no;
-  return transfer(options, *settings, *rules, choices, app);
+  ops::BundleTexts texts{.lock = (*files)->lock_text,
+                         .sum = options.bundle ? render_sum(*lock, (*files)->lock_text) : std::string(),
+                         .trusted_root = std::string(rules->root_text())};
+  return transfer(options, *settings, *rules, choices, texts, app);
 }
 
 }  // namespace
@@ -115,7 +135,8 @@ Command add_download(CLI::App& root) {
   auto* command = new_command(root, "download", "Fetch what the lock names into the cache",
                               "  kernels download\n"
                               "  kernels download --target prod\n"
-                              "  kernels download --all-variants --jobs 16\n");
+                              "  kernels download --all-variants --jobs 16\n"
+                              "  kernels download --all-variants --bundle kernels.tar.zst\n");
   command->add_option("project_dir", options->folder, "Folder of the project")
       ->type_name("DIR")
       ->capture_default_str();
@@ -134,7 +155,13 @@ Command add_download(CLI::App& root) {
       ->excludes(all)
       ->excludes(named);
   add_trust_flags(*command, options->trust);
-  command->add_flag("--dry-run", options->dry_run, "Fetch nothing; say what would be fetched");
+  auto* dry = command->add_flag("--dry-run", options->dry_run, "Fetch nothing; say what would be fetched");
+  command
+      ->add_option("--bundle", options->bundle,
+                   "Then pack everything that was asked for into one file, for `kernels import` on a machine "
+                   "without a network")
+      ->type_name("FILE.tar.zst")
+      ->excludes(dry);
   command->add_option("--jobs", options->jobs, "Connections at most")
       ->type_name("N")
       ->check(CLI::Range(1, 256))

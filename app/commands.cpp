@@ -35,6 +35,8 @@ std::vector<Command> build_commands(CLI::App& root, GlobalOptions& globals) {
                                    add_versions(root),    add_variants(root), add_info(root),
                                    add_inspect(root),     add_doctor(root),   add_verify_signature(root),
                                    add_verify_blob(root), add_import(root),   add_serve(root)};
+  for (auto& command : add_bundle(root))
+    commands.push_back(std::move(command));
   for (auto& command : add_bench(root))
     commands.push_back(std::move(command));
   for (auto& command : add_cache(root))

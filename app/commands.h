@@ -30,6 +30,7 @@ Command add_verify_signature(CLI::App& root);
 Command add_verify_blob(CLI::App& root);
 Command add_info(CLI::App& root);
 Command add_inspect(CLI::App& root);
+std::vector<Command> add_bundle(CLI::App& root);
 std::vector<Command> add_cache(CLI::App& root);
 std::vector<Command> add_bench(CLI::App& root);
 Command add_completion(CLI::App& root);

@@ -80,7 +80,24 @@ std::string download_text(const ops::DownloadPlan& plan, const ops::DownloadRepo
   return out + "\n";
 }
 
-std::string download_json(const ops::DownloadPlan& plan, const ops::DownloadReport& report) {
+std::string bundle_text(const bundle::PackReport& packed, const std::string& file) {
+  std::uint64_t files = 0;
+  for (const auto& kernel : packed.index.kernels)
+    files += kernel.files.size();
+  return "Packed " + counted(files, "file") + ", " + human_bytes(packed.file_bytes) + ", into `" + file +
+         "`: " + human_bytes(packed.bundle_bytes) + "\n";
+}
+
+static Json bundle_json(const std::optional<bundle::PackReport>& packed) {
+  if (!packed) return nullptr;
+  return {{"entries", packed->index.entries.size()},
+          {"bytes", packed->bundle_bytes},
+          {"unpacked_bytes", packed->index.bytes()},
+          {"file_bytes", packed->file_bytes}};
+}
+
+std::string download_json(const ops::DownloadPlan& plan, const ops::DownloadReport& report,
+                          const std::optional<bundle::PackReport>& packed) {
   Json out = Json::object();
   out["schema"] = "kernels.download/1";
   out["kernels"] = Json::array();
@@ -105,6 +122,7 @@ std::string download_json(const ops::DownloadPlan& plan, const ops::DownloadRepo
          {"signer", one.result.signature ? Json(ops::signer_name(*one.result.signature)) : Json()}});
   out["requests"] = report.counters.requests;
   out["connections"] = report.counters.connections;
+  out["bundle"] = bundle_json(packed);
   return out.dump(2) + "\n";
 }
 

@@ -69,7 +69,7 @@ std::string signatures_json(const std::vector<ops::VariantSignature>& signatures
   for (const auto& one : signatures) {
     const auto& result = one.result;
     out["variants"].push_back({{"repo_id", one.repo.str()},
-                               {"commit", one.commit.str()},
+                               {"commit", one.commit ? Json(one.commit->str()) : Json()},
                                {"variant", one.variant},
                                {"outcome", to_string(result.outcome)},
                                {"failed_step", result.step ? Json(to_string(*result.step)) : Json()},

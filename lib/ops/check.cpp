@@ -135,14 +135,7 @@ void take_unlocked(CheckRow& row, const LockedVariant& variant, const VariantCon
 void take_digest(CheckRow& row, const LockedVariant& variant, VariantContent& content,
                  const InspectedVariant& inspected) {
   if (!inspected.metadata || !inspected.metadata->digest_algorithm) return;
-  auto prefix = "build/" + variant.name + "/";
-  std::map<std::string, const BlobId*> blobs;
-  for (const auto& file : variant.files)
-    if (file.path.str().starts_with(prefix)) blobs.emplace(file.path.str().substr(prefix.size()), &file.blob);
-  apply_digest(row, compare_with_digest(content, *inspected.metadata, [&](const std::string& path) {
-                 auto found = blobs.find(path);
-                 return found == blobs.end() ? nullptr : found->second;
-               }));
+  apply_digest(row, compare_with_digest(content, *inspected.metadata, KnownBlobs(variant)));
 }
 
 Status decide_layers(CheckReport& report, const Lock& lock, const CheckRequest& request) {

@@ -54,10 +54,6 @@ bool is_signature_file(const RepoPath& path) {
   return path.str().ends_with("/metadata.json") || path.str().ends_with("/metadata.json.sigstore");
 }
 
-std::string hint_in_line(const std::string& hint) {
-  return hint.empty() ? "" : "; " + hint;
-}
-
 /// `bytes 0-499/1234`
 std::optional<ContentRange> parse_content_range(std::string_view text) {
   if (!text.starts_with("bytes ")) return std::nullopt;
@@ -184,6 +180,10 @@ class Downloader {
       return record(item);
     }
     if (status.error().code() == Errc::io) return give_up(std::move(status).error(), item);
+    if (options_.settings.offline)
+      return give_up(std::move(status).error().with_hint("offline it cannot be fetched again; unset "
+                                                         "`HF_HUB_OFFLINE` and run the command again"),
+                     item);
     events_(Warning{"a file in the cache was not what its name says and is fetched again: " +
                     status.error().text()});
     progress_.bytes_total += item.file.size;
@@ -487,23 +487,6 @@ class Downloader {
   std::stop_source stop_;
   cache::BlobStore store_;  // last: its threads end before anything they call goes away
 };
-
-/// A wrong signature is told in every run; that there is none, when the kernel comes.
-void warn_of_signatures(const std::vector<VariantSignature>& signatures, const EventSink& events) {
-  std::set<std::string> unsigned_kernels;
-  for (const auto& signature : signatures) {
-    if (signature.result.outcome != verify::Outcome::signature_bundle_missing) {
-      if (!signature.is_good()) events(Warning{signature.complaint() + hint_in_line(signature.result.hint)});
-    } else if (signature.is_new) {
-      unsigned_kernels.insert(signature.repo.str());
-    }
-  }
-  if (unsigned_kernels.empty()) return;
-  std::string names;
-  for (const auto& name : unsigned_kernels)
-    names += (names.empty() ? "`" : ", `") + name + "`";
-  events(Warning{"not signed: " + names + "; `--signatures require` refuses such kernels"});
-}
 
 Status publish(const cache::Layout& layout, const DownloadPlan& plan, cache::Links links) {
   bool is_new = !plan.fetch.empty();

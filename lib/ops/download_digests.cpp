@@ -46,27 +46,20 @@ Error wrong_variant(const LockedKernel& kernel, const std::string& variant, cons
           "them: report it to the publisher");
 }
 
-Status check_variant(const cache::Layout& layout, const LockedKernel& kernel, const LockedVariant& variant) {
-  auto content = blob_content(layout, kernel.repo, variant);
-  if (content->find("metadata.json") == nullptr) return {};
-  auto text = content->text("metadata.json");
+}  // namespace
+
+Status check_variant_digest(VariantContent& content, const LockedKernel& kernel,
+                            const LockedVariant& variant) {
+  if (content.find("metadata.json") == nullptr) return {};
+  auto text = content.text("metadata.json");
   if (!text) return fail(wrong_variant(kernel, variant.name, text.error().text()));
   auto metadata = parse_metadata(*text, "`metadata.json`");
   if (!metadata) return fail(wrong_variant(kernel, variant.name, metadata.error().text()));
   if (!metadata->digest_algorithm) return {};
-  std::map<std::string, const BlobId*> blobs;
-  for (const auto& file : variant.files)
-    if (auto folder = folder_of(file); !folder.empty())
-      blobs.emplace(file.path.str().substr(folder.size() + 1), &file.blob);
-  auto findings = compare_with_digest(*content, *metadata, [&](const std::string& path) {
-    auto found = blobs.find(path);
-    return found == blobs.end() ? nullptr : found->second;
-  });
+  auto findings = compare_with_digest(content, *metadata, KnownBlobs(variant));
   if (findings.good()) return {};
   return fail(wrong_variant(kernel, variant.name, findings.first()));
 }
-
-}  // namespace
 
 Status check_new_variants(const cache::Layout& layout, const DownloadPlan& plan) {
   std::map<RepoId, std::set<BlobId>> fetched;
@@ -82,7 +75,8 @@ Status check_new_variants(const cache::Layout& layout, const DownloadPlan& plan)
         folders.insert(folder_of(file));
     for (const auto& variant : kernel.variants) {
       if (!folders.contains("build/" + variant.name)) continue;
-      auto right = check_variant(layout, kernel, variant);
+      auto content = blob_content(layout, kernel.repo, variant);
+      auto right = check_variant_digest(*content, kernel, variant);
       if (right) continue;
       forget(layout, kernel.repo, item.files, new_blobs);
       return right;

@@ -4,7 +4,14 @@
 
 #include "kernels/ops/download.h"
 
+#include "variant_content.h"
+
 namespace kernels::ops {
+
+/// Compares a variant with the digest in its metadata.json, if it has one. Errors  integrity: the first file
+/// that differs, lacks or is unknown; a metadata.json that cannot be read.
+Status check_variant_digest(VariantContent& content, const LockedKernel& kernel,
+                            const LockedVariant& variant);
 
 /// Compares every variant that no snapshot has yet, or of which the plan fetched something, with the digest
 /// in its metadata.json. The blobs are there, each with the bytes of its name. Of a variant that is wrong,

@@ -17,6 +17,7 @@ SignaturePolicy strictest(const std::vector<std::optional<SignaturePolicy>>& pol
 
 struct SignatureRules::Root {
   std::string file;  // empty: the embedded one
+  std::string text;  // of the file
   std::string sha256 = std::string(verify::kEmbeddedRootSha256);
   std::once_flag once;
   verify::TrustedRoot value;
@@ -49,6 +50,7 @@ Result<SignatureRules> SignatureRules::make(const SignatureSettings& settings) {
       return fail(
           std::move(parsed).error().while_doing("reading the trusted root").as(Errc::invalid_argument));
     root->file = settings.trusted_root->string();
+    root->text = std::move(*text);
     root->sha256 = parsed->sha256;
     std::call_once(root->once, [&] { root->value = std::move(*parsed); });
   }
@@ -64,6 +66,10 @@ const verify::TrustedRoot& SignatureRules::root() const {
   return root_->value;
 }
 
+std::string_view SignatureRules::root_text() const {
+  return root_->file.empty() ? verify::embedded_trusted_root() : root_->text;
+}
+
 std::string SignatureRules::root_description() const {
   if (root_->file.empty())
     return "embedded, of " + std::string(verify::kEmbeddedRootDate) + ", SHA-256 " + root_->sha256;
@@ -71,7 +77,8 @@ std::string SignatureRules::root_description() const {
 }
 
 std::string VariantSignature::complaint() const {
-  return "`build/" + variant + "` of `" + repo.str() + "` at " + commit.abbreviated() + ": " + result.reason;
+  auto where = commit ? "` at " + commit->abbreviated() : std::string("`");
+  return "`build/" + variant + "` of `" + repo.str() + where + ": " + result.reason;
 }
 
 Error signature_error(const VariantSignature& signature) {

@@ -56,27 +56,23 @@ class FolderContent final : public VariantContent {
   fs::path folder_;
 };
 
-class BlobContent final : public VariantContent {
+class PlacedContent final : public VariantContent {
  public:
-  BlobContent(const cache::Layout& layout, const RepoId& repo, const LockedVariant& variant) {
-    auto prefix = "build/" + variant.name + "/";
-    for (const auto& file : variant.files) {
-      if (!file.path.str().starts_with(prefix)) continue;
-      auto path = file.path.str().substr(prefix.size());
+  explicit PlacedContent(std::map<std::string, PlacedFile> files) : places_(std::move(files)) {
+    for (const auto& [path, file] : places_)
       files_.push_back({.path = path, .size = file.size});
-      blobs_.emplace(path, layout.blob(repo, file.blob));
-    }
     std::ranges::sort(files_, {}, &ContentFile::path);
   }
 
   Result<std::unique_ptr<ByteSource>> open(const std::string& path) override {
-    auto found = blobs_.find(path);
-    if (found == blobs_.end()) return fail(Errc::not_found, "there is no file `" + path + "` in the variant");
-    return open_file_source(found->second);
+    auto found = places_.find(path);
+    if (found == places_.end())
+      return fail(Errc::not_found, "there is no file `" + path + "` in the variant");
+    return open_file_source(found->second.place);
   }
 
  private:
-  std::map<std::string, fs::path> blobs_;
+  std::map<std::string, PlacedFile> places_;
 };
 
 class SingleFile final : public VariantContent {
@@ -182,7 +178,17 @@ Result<std::unique_ptr<VariantContent>> folder_content(const fs::path& folder) {
 
 std::unique_ptr<VariantContent> blob_content(const cache::Layout& layout, const RepoId& repo,
                                              const LockedVariant& variant) {
-  return std::make_unique<BlobContent>(layout, repo, variant);
+  std::map<std::string, PlacedFile> files;
+  auto prefix = "build/" + variant.name + "/";
+  for (const auto& file : variant.files)
+    if (file.path.str().starts_with(prefix))
+      files.emplace(file.path.str().substr(prefix.size()),
+                    PlacedFile{.place = layout.blob(repo, file.blob), .size = file.size});
+  return placed_content(std::move(files));
+}
+
+std::unique_ptr<VariantContent> placed_content(std::map<std::string, PlacedFile> files) {
+  return std::make_unique<PlacedContent>(std::move(files));
 }
 
 Result<std::unique_ptr<VariantContent>> file_content(const fs::path& file) {

@@ -63,6 +63,13 @@ Result<std::unique_ptr<VariantContent>> folder_content(const std::filesystem::pa
 std::unique_ptr<VariantContent> blob_content(const cache::Layout& layout, const RepoId& repo,
                                              const LockedVariant& variant);
 
+/// Files that lie elsewhere under other names, by their path in the variant.
+struct PlacedFile {
+  std::filesystem::path place;
+  std::uint64_t size = 0;
+};
+std::unique_ptr<VariantContent> placed_content(std::map<std::string, PlacedFile> files);
+
 /// One file as if it were alone in a variant. Errors  as of `open_file_source`.
 Result<std::unique_ptr<VariantContent>> file_content(const std::filesystem::path& file);
 

@@ -6,6 +6,18 @@
 
 namespace kernels::ops {
 
+KnownBlobs::KnownBlobs(const LockedVariant& variant) {
+  auto prefix = "build/" + variant.name + "/";
+  for (const auto& file : variant.files)
+    if (file.path.str().starts_with(prefix))
+      blobs_.emplace(file.path.str().substr(prefix.size()), &file.blob);
+}
+
+const BlobId* KnownBlobs::operator()(const std::string& path) const {
+  auto found = blobs_.find(path);
+  return found == blobs_.end() ? nullptr : found->second;
+}
+
 static Result<std::string> digest_of(VariantContent& content, const std::string& path,
                                      HashAlgorithm algorithm) {
   auto source = content.open(path);

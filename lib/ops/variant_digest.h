@@ -3,10 +3,12 @@
 // A variant against the digest in its metadata.json. Not part of the public interface.
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "kernels/model/file_entry.h"
+#include "kernels/model/lock.h"
 #include "kernels/model/metadata.h"
 
 #include "variant_content.h"
@@ -15,6 +17,17 @@ namespace kernels::ops {
 
 /// The blob whose bytes a file was verified to have; nothing if that is not known, and the file must be read.
 using KnownBlob = std::function<const BlobId*(const std::string& path)>;
+
+/// The blobs that a lock names for the files of a variant. For files that were verified under them. The
+/// variant must outlive it.
+class KnownBlobs {
+ public:
+  explicit KnownBlobs(const LockedVariant& variant);
+  const BlobId* operator()(const std::string& path) const;
+
+ private:
+  std::map<std::string, const BlobId*> blobs_;
+};
 
 /// What a digest and the files disagree about; empty lists: nothing.
 struct DigestFindings {

@@ -98,14 +98,6 @@ verify::VariantVerification verify_variant(VariantContent& content, const Signat
   return out;
 }
 
-std::map<std::string, const BlobId*> blobs_of(const LockedVariant& variant) {
-  std::map<std::string, const BlobId*> out;
-  auto prefix = "build/" + variant.name + "/";
-  for (const auto& file : variant.files)
-    if (file.path.str().starts_with(prefix)) out.emplace(file.path.str().substr(prefix.size()), &file.blob);
-  return out;
-}
-
 namespace {
 
 VariantSignature signature_of(const LockedKernel& kernel, const LockedVariant& variant) {
@@ -145,13 +137,32 @@ VariantSignature verify_cached(VariantContent& content, const LockedKernel& kern
                                cache::VerifiedRecord& record) {
   if (auto known = known_signature(kernel, variant, rules, record)) return std::move(*known);
   auto out = signature_of(kernel, variant);
-  auto blobs = blobs_of(variant);
-  out.result = verify_variant(content, rules, WithDigest::yes, [&](const std::string& path) {
-    auto found = blobs.find(path);
-    return found == blobs.end() ? nullptr : found->second;
-  });
+  out.result = verify_variant(content, rules, WithDigest::yes, KnownBlobs(variant));
   if (out.is_good()) record.note(receipt_of(variant, rules, out));
   return out;
+}
+
+void keep_receipt(cache::VerifiedRecord& record, const LockedVariant& variant, const SignatureRules& rules,
+                  const VariantSignature& signature) {
+  if (signature.is_good() && !signature.is_receipt) record.note(receipt_of(variant, rules, signature));
+}
+
+/// A wrong signature is told in every run; that there is none, when the kernel comes.
+void warn_of_signatures(const std::vector<VariantSignature>& signatures, const EventSink& events) {
+  std::set<std::string> unsigned_kernels;
+  for (const auto& signature : signatures) {
+    const auto& hint = signature.result.hint;
+    if (signature.result.outcome != verify::Outcome::signature_bundle_missing) {
+      if (!signature.is_good()) events(Warning{signature.complaint() + (hint.empty() ? "" : "; " + hint)});
+    } else if (signature.is_new) {
+      unsigned_kernels.insert(signature.repo.str());
+    }
+  }
+  if (unsigned_kernels.empty()) return;
+  std::string names;
+  for (const auto& name : unsigned_kernels)
+    names += (names.empty() ? "`" : ", `") + name + "`";
+  events(Warning{"not signed: " + names + "; `--signatures require` refuses such kernels"});
 }
 
 SignatureWork::SignatureWork(const cache::Layout& layout, const SignatureRules& rules,
@@ -242,11 +253,7 @@ const VariantSignature* SignatureWork::refused() {
 
 void SignatureWork::compare(Job& job) const {
   auto files = blob_content(layout_, job.kernel->repo, *job.variant);
-  auto blobs = blobs_of(*job.variant);
-  auto findings = compare_with_digest(*files, *job.result->result.metadata, [&](const std::string& path) {
-    auto found = blobs.find(path);
-    return found == blobs.end() ? nullptr : found->second;
-  });
+  auto findings = compare_with_digest(*files, *job.result->result.metadata, KnownBlobs(*job.variant));
   if (findings.good()) return;
   job.result->result.outcome = verify::Outcome::digest_verification_failure;
   job.result->result.reason = findings.first();

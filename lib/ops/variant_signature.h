@@ -37,8 +37,12 @@ VariantSignature verify_cached(VariantContent& content, const LockedKernel& kern
                                const LockedVariant& variant, const SignatureRules& rules,
                                cache::VerifiedRecord& record);
 
-/// Files of a variant by their path in it, with their blobs, for `KnownBlob`.
-std::map<std::string, const BlobId*> blobs_of(const LockedVariant& variant);
+/// Adds the receipt of a success whose files were compared.
+void keep_receipt(cache::VerifiedRecord& record, const LockedVariant& variant, const SignatureRules& rules,
+                  const VariantSignature& signature);
+
+/// Tells of signatures that are wrong, and of new kernels without one.
+void warn_of_signatures(const std::vector<VariantSignature>& signatures, const EventSink& events);
 
 /// Verifies the signatures of a download's variants on a thread of its own, each as soon as its metadata and
 /// signature are there, while the other files still come.

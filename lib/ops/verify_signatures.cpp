@@ -77,6 +77,25 @@ Result<std::vector<VariantSignature>> verify_signatures(const QueryInputs& input
   return out;
 }
 
+Result<std::vector<VariantSignature>> verify_folder(const std::filesystem::path& folder, const RepoId& repo,
+                                                    const SignatureRules& rules) {
+  std::vector<VariantSignature> out;
+  if (rules.policy() == SignaturePolicy::off) return out;
+  auto build = build_folder(folder);
+  if (!build) return fail(std::move(build).error());
+  auto names = local_names(*build);
+  if (!names) return fail(std::move(names).error());
+  for (const auto& name : *names) {
+    auto content = folder_content(*build / name);
+    if (!content) return fail(std::move(content).error());
+    VariantSignature one{.repo = repo, .commit = {}, .variant = name, .result = {}};
+    one.result = verify_variant(**content, rules, WithDigest::yes);
+    if (rules.policy() == SignaturePolicy::require && !one.is_good()) return fail(signature_error(one));
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
 Result<std::expected<verify::Signature, verify::Failure>> verify_blob(const std::filesystem::path& file,
                                                                       const std::filesystem::path& bundle,
                                                                       const verify::NamedSigner& signer,

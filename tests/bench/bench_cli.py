@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "interop"))
 
 from environments import IndexUnreachable, environment  # noqa: E402
-from fixtures import Program, clean_environment, put  # noqa: E402
+from fixtures import Program, clean_environment, metadata, put  # noqa: E402
 
 MIB = 1 << 20
 GIB = 1024 * MIB
@@ -35,6 +36,9 @@ NAMES = [f"bench/kernel{number:02}" for number in range(20)]
 LARGE, HUGE = "bench/large", "bench/huge"
 CHECKED = [f"bench/checked{number:02}" for number in range(16)]
 RTT_MS = 50
+# Ten builds of one library, one for each version of CUDA: what a kernel with many variants looks like.
+BUNDLED = "bench/bundled"
+WHEEL = "bitsandbytes==0.45.5"
 QUICK = os.environ.get("KERNELS_BENCH_QUICK", "0") not in ("", "0")
 PEER = "huggingface_hub"
 
@@ -68,6 +72,21 @@ def write_kernel(folder: Path, name: str, binary_bytes: int, library: bytes = b"
     put(place / "layers.py", f"# {module}\n" + "".join(f"WIDTH_{i} = {i * 64}\n" for i in range(400)))
     put(place / module / "__init__.py", f"# where older versions look: {name}\n")
     write_random(place / f"_{module}_0a1b2c3.abi3.so", name, binary_bytes, library)
+
+
+def unpack_builds(wheels: Path, folder: Path) -> int:
+    """The libraries of the wheel as variants of a kernel. Returns how many; 0 without the wheel."""
+    count = 0
+    for wheel in sorted(wheels.glob("*.whl")):
+        with zipfile.ZipFile(wheel) as archive:
+            for name in archive.namelist():
+                if found := re.search(r"_cuda(\d+)\.so$", name):
+                    place = folder / "build" / f"tvm-ffi01-cu{found.group(1)}-x86_64-linux"
+                    put(place / "__init__.py", "from . import _bundled\n")
+                    put(place / "metadata.json", metadata("bundled", 1))
+                    put(place / "_bundled.so", archive.read(name))
+                    count += 1
+    return count
 
 
 class Data:
@@ -436,6 +455,63 @@ class Bench:
         self.row("`check` of the same, nothing changed, in ms", "<= 50",
                  [run.wall * 1e3 for run in again["kernels"]], lambda r: r <= 50, again, "")
 
+    def bundle(self) -> None:
+        """All variants of a kernel as one file, and back. Both sides flush what they write."""
+        title = f"bundle of the CUDA builds of {WHEEL}"
+        variants = unpack_builds(self.work / "wheels", self.data_folder / "bundled")
+        if not variants:
+            return self.absent(title, "<= 0.80", "no wheel: the package index could not be reached")
+        source = self.data_folder / "bundled"
+        Program(self.program).run("import", source, "--repo-id", BUNDLED, "--version", "1", cache=self.data.cache)
+        project = self.data.project(self.data_folder / "projects" / "bundled", [BUNDLED])
+        server = Server(self.program, self.data.cache, "127.0.0.1", self.data_folder / "bundle.log")
+        runner = self.runner("bundle", clean_environment(self.data_folder / "packing" / "hub", server.url))
+        runner.run([self.program, "-q", "lock", project])
+        runner.run([self.program, "-q", "download", project, "--all-variants"])
+        out = {name: self.data_folder / f"{name}.tar.zst" for name in ("kernels", "zstd", "long", "bsdtar")}
+        packers = {
+            "kernels": [self.program, "-q", "download", project, "--all-variants", "--bundle", out["kernels"]],
+            "zstd": ["sh", "-c", f"tar -C {source} -cf - build | zstd -q -3 -f -o {out['zstd']} && sync {out['zstd']}"],
+            "long": ["sh", "-c", f"tar -C {source} -cf - build | zstd -q -3 --long=27 -f -o {out['long']} && sync {out['long']}"],
+        }
+        if shutil.which("bsdtar"):
+            packers["bsdtar"] = ["sh", "-c", f"bsdtar -C {source} --zstd -cf {out['bsdtar']} build && sync {out['bsdtar']}"]
+        runs = take_turns({name: (lambda command=command: runner.run(command)) for name, command in packers.items()},
+                          rounds(12, 4))
+        size = {name: path.stat().st_size for name, path in out.items() if path.exists()}
+        told = ", ".join(f"{name} {count / 1e6:.1f} MB" for name, count in size.items())
+        for peer, name in (("zstd", "`tar | zstd -3`"), ("long", "`tar | zstd -3 --long=27`"), ("bsdtar", "`bsdtar --zstd`")):
+            if peer not in runs:
+                self.absent(f"{title}: size and time / {name}", "-", "absent here")
+                continue
+            self.row(f"{title} ({variants} variants; {told}): size / {name}", "<= 0.80" if peer == "zstd" else "-",
+                     [size["kernels"] / size[peer]], lambda r: peer != "zstd" or r <= 0.80, {})
+            self.row(f"the same: time / {name}", "<= 1.0", ratios(runs["kernels"], runs[peer]), lambda r: r <= 1.0,
+                     {"kernels": runs["kernels"], name: runs[peer]})
+        self.unbundle(out, server)
+        server.stop()
+
+    def unbundle(self, out: dict, server: Server) -> None:
+        def fresh(name: str, command) -> callable:
+            def run() -> Run:
+                place = self.fresh_cache()
+                place.mkdir(parents=True)
+                runner = self.runner(name, clean_environment(place, server.url))
+                os.sync()
+                return runner.run(command(place))
+            return run
+        takers = {"kernels": fresh("import", lambda place: [self.program, "-q", "import", out["kernels"]]),
+                  "tar": fresh("tar", lambda place: ["sh", "-c", f"tar -C {place} -I zstd -xf {out['zstd']} && "
+                                                     f"find {place} -type f -exec sync {{}} +"])}
+        if out["bsdtar"].exists():
+            takers["bsdtar"] = fresh("bsdtar", lambda place: ["sh", "-c", f"bsdtar -C {place} -xf {out['bsdtar']} && "
+                                                              f"find {place} -type f -exec sync {{}} +"])
+        runs = take_turns(takers, rounds(8, 3))
+        for peer in ("tar", "bsdtar"):
+            if peer in runs:
+                self.row(f"the same back into a cache, verified and flushed: `import` / `{peer} -x`", "<= 1.0",
+                         ratios(runs["kernels"], runs[peer]), lambda r: r <= 1.0, {"kernels": runs["kernels"], peer: runs[peer]})
+
     def lock_trips(self, server: Server) -> None:
         def run() -> Run:
             folder = self.data_folder / "relock"
@@ -504,6 +580,8 @@ class Bench:
             self.loopback(near)
         if "check" in wanted:
             self.check(near)
+        if "bundle" in wanted:
+            self.bundle()
         near.stop()
         self.memory()
         return line
@@ -516,13 +594,17 @@ def find_peer(build: Path) -> tuple:
 
 
 def install(build: Path) -> None:
-    """The peer's environment, the same that the interoperation tests use."""
+    """The peer's environment, the same that the interoperation tests use; and real libraries to pack."""
     note = build / "bench" / "no-peer"
     note.unlink(missing_ok=True)
     try:
         environment(build / "interop", "new", "requirements-new.txt")
     except (IndexUnreachable, RuntimeError) as reason:
         note.write_text(f"no peer: {str(reason).splitlines()[0]}")
+    wheels = build / "bench" / "wheels"
+    if not list(wheels.glob("*.whl")):
+        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "--platform",
+                        "manylinux_2_24_x86_64", "-d", str(wheels), WHEEL], capture_output=True, text=True)
 
 
 def version_of(command: list) -> str:
@@ -558,7 +640,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.action == "install":
         return install(options.build)
-    every = "start,warm,k20,large,lock,loopback,check"
+    every = "start,warm,k20,large,lock,loopback,check,bundle"
     wanted = set((os.environ.get("KERNELS_BENCH_ROWS") or every).split(","))
     bench = Bench(options.build)
     facts = describe_machine(bench)

@@ -18,9 +18,10 @@ declare -A allowed=(
   [runtime]="model base"
   [layers]="resolve runtime model base"
   [bench]="runtime model base"
+  [bundle]="model base"
   [torch]="layers model base"
   [examples]="ops layers runtime model base"
-  [ops]="bench cache hub inspect layers machine model base resolve runtime verify"
+  [ops]="bench bundle cache hub inspect layers machine model base resolve runtime verify"
 )
 
 includes() {

@@ -423,3 +423,38 @@ TEST_CASE("verify-blob: a release of somebody else's, with the embedded trusted 
   CHECK(json::parse(changed.out)["failed_step"] == "signature");
   CHECK(verify("/nowhere", identity).status != 0);
 }
+
+TEST_CASE("signatures: `import` verifies a bundle's kernels, and a folder's, with the same rules", "[cli]") {
+  Build build;
+  build.sign();
+  SignedWorld world(build);
+  auto file = (world.temp / "kernels.tar.zst").string();
+  REQUIRE(world.download({"--bundle", file}).status == 0);
+  auto import = [&](const std::string& path, std::vector<std::string> more, const char* cache) {
+    std::vector<std::string> arguments = {"import", path, "--trusted-root", world.root()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return world.kernels(arguments, {.environment = {{"HF_HUB_CACHE", (world.temp / cache).string()},
+                                                     {"HF_ENDPOINT", "http://127.0.0.1:1"}}});
+  };
+  auto taken = import(file, {"--signatures", "require", "--json"}, "second");
+  INFO(taken.err);
+  REQUIRE(taken.status == 0);
+  CHECK_FALSE(has(taken.err, "warning"));
+  // What the import verified, a check need not verify again; and the root in the bundle vouches for nothing.
+  auto refused = world.kernels({"import", file, "--signatures", "require"},
+                               {.environment = {{"HF_HUB_CACHE", (world.temp / "third").string()}}});
+  CHECK(refused.status == 4);
+  CHECK_THAT(refused.err, contains("log promise"));
+  CHECK(World::files_below(world.temp / "third").empty());
+
+  TempFolder folder;
+  for (const auto& [name, content] : build.files)
+    put(folder / "build" / kVariant / name, content);
+  std::vector<std::string> named = {"--repo-id", "acme/other", "--signatures", "require"};
+  CHECK(import(folder.path().string(), named, "fourth").status == 0);
+  put(folder / "build" / kVariant / "_relu.so", "other");
+  auto changed = import(folder.path().string(), named, "fifth");
+  CHECK(changed.status == 4);
+  CHECK_THAT(changed.err, contains("DigestVerificationFailure"));
+  CHECK(World::files_below(world.temp / "fifth").empty());
+}

@@ -115,3 +115,50 @@ TEST_CASE("lock: killed at any moment, the files are the old or the new ones, or
   }
   CHECK(world.kernels({"lock"}).status == 0);
 }
+
+TEST_CASE("bundle: killed at any moment, packing leaves the whole file or none, importing a valid cache",
+          "[faults]") {
+  auto seed = kernels::test::seed();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  World world;
+  std::map<std::string, std::string> files = {{"__init__.py", "x\n"}, {"big.bin", bytes(random, 8 << 20)}};
+  for (int i = 0; i < 40; ++i)
+    files["data/" + std::to_string(i) + ".bin"] = bytes(random, 1000 + random() % 50'000);
+  world.publish({.repo = "acme/relu", .variants = {{"tvm-ffi01-cpu-x86_64-linux", files}}});
+  world.project("[dependencies]\n\"acme/relu\" = 1\n");
+  REQUIRE(world.kernels({"lock"}).status == 0);
+  std::vector<std::string> pack = {"download", "--bundle", "k.tar.zst"};
+  REQUIRE(world.kernels(pack).status == 0);
+  auto whole = world.read("k.tar.zst");
+  auto killed_at = [&](std::vector<std::string> command, std::map<std::string, std::string> environment) {
+    auto run =
+        world.kernels(std::move(command), {.environment = std::move(environment),
+                                           .signal_after = std::chrono::milliseconds(1 + random() % 60),
+                                           .signal = SIGKILL});
+    return run.status == 128 + SIGKILL;
+  };
+  int killed = 0;
+  for (int round = 0; round < 100 && killed < 12; ++round) {
+    std::filesystem::remove(world.folder() / "k.tar.zst");
+    killed += killed_at(pack, {}) ? 1 : 0;
+    if (std::filesystem::exists(world.folder() / "k.tar.zst")) CHECK(world.read("k.tar.zst") == whole);
+  }
+  CHECK(killed == 12);
+  put(world.folder() / "k.tar.zst", whole);
+  auto other = world.temp / "other";
+  std::map<std::string, std::string> elsewhere = {{"HF_HUB_CACHE", other.string()}};
+  killed = 0;
+  for (int round = 0; round < 100 && killed < 12; ++round) {
+    bool was_killed = killed_at({"import", "k.tar.zst"}, elsewhere);
+    killed += was_killed ? 1 : 0;
+    check_invariants(other);
+    if (!was_killed || random() % 4 == 0) std::filesystem::remove_all(other);
+  }
+  CHECK(killed == 12);
+  auto last = world.kernels({"import", "k.tar.zst"}, {.environment = elsewhere});
+  INFO(last.err);
+  CHECK(last.status == 0);
+  check_invariants(other);
+  CHECK(world.kernels({"check", "--rehash", "--offline"}, {.environment = elsewhere}).status == 0);
+}

@@ -4,12 +4,15 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 #include <string>
 
 #include "kernels/base/byte_source.h"
 #include "kernels/base/elf.h"
 #include "kernels/base/utf8.h"
 #include "kernels/bench/workload.h"
+#include "kernels/bundle/frame.h"
+#include "kernels/bundle/index.h"
 #include "kernels/hub/retry.h"
 #include "kernels/hub/url.h"
 #include "kernels/inspect/gpu_code.h"
@@ -32,9 +35,12 @@
 #include "kernels/resolve/coverage.h"
 #include "kernels/resolve/variants.h"
 
+#include "archive_walk.h"
 #include "gpu_tables.h"
+#include "tar_header.h"
 #include "texts.h"
 #include "trust_targets.h"
+#include "zstd_input.h"
 
 namespace kernels::fuzz {
 
@@ -374,6 +380,84 @@ void repo_names(std::string_view bytes) {
   BlobId::parse(bytes);
 }
 
+void bundle_index(std::string_view bytes) {
+  auto index = bundle::parse_index(bytes, "`x`");
+  if (!index) return;
+  require(bundle::render_index(*index) == bytes, "an index that is accepted has one text");
+  std::set<std::string> blobs;
+  for (const auto& entry : index->entries)
+    require(blobs.insert(entry.path).second && RepoPath::parse(entry.path), "each entry once, and inside");
+  for (const auto& kernel : index->kernels)
+    for (const auto& file : kernel.files)
+      require(blobs.contains("blobs/" + file.sha256), "each file has its content");
+  require(bundle::archive_bytes(*index, bytes.size()) > index->bytes(), "an archive holds its entries");
+}
+
+/// Puts the archive together again.
+class Rebuild final : public bundle::EntrySink {
+ public:
+  Status begin(std::string_view name, std::uint64_t size) override {
+    pad();
+    auto header = bundle::tar_header(name, size);
+    text.append(reinterpret_cast<const char*>(header.data()), header.size());
+    left = size;
+    return {};
+  }
+  Status data(std::span<const std::byte> bytes) override {
+    require(bytes.size() <= left, "no more content than the header states");
+    left -= bytes.size();
+    text.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return {};
+  }
+  void pad() {
+    require(left == 0, "all the content that the header states");
+    text.append(bundle::padding_bytes(text.size()), '\0');
+  }
+  std::string text;
+  std::uint64_t left = 0;
+};
+
+/// Pieces of odd length, as they come out of a frame.
+class Pieces {
+ public:
+  explicit Pieces(std::string_view bytes) : rest_(std::as_bytes(std::span(bytes.data(), bytes.size()))) {}
+  Result<std::span<const std::byte>> next() {
+    auto piece = rest_.first(std::min<std::size_t>(rest_.size(), 700));
+    rest_ = rest_.subspan(piece.size());
+    return piece;
+  }
+
+ private:
+  std::span<const std::byte> rest_;
+};
+
+void bundle_archive(std::string_view bytes) {
+  Pieces pieces(bytes);
+  Rebuild rebuilt;
+  if (!bundle::walk_archive([&] { return pieces.next(); }, "`x`", rebuilt)) return;
+  rebuilt.pad();
+  require(rebuilt.text + std::string(bundle::kEndBytes, '\0') == bytes,
+          "an archive that is accepted is the one that the writer makes");
+}
+
+void bundle_frame(std::string_view bytes) {
+  MemorySource source{ByteView(bytes)};
+  auto frame = bundle::examine_frame(source, "`x`");
+  if (!frame) return;
+  require(frame->compressed_bytes == bytes.size(), "a frame is the whole file");
+  require(frame->window_bytes <= bundle::kMaxWindowBytes, "a window has a bound");
+  require(frame->content_bytes / bundle::kMaxRatio <= bytes.size(), "a ratio has a bound");
+  Pieces pieces(bytes);
+  bundle::ZstdInput unpacked([&] { return pieces.next(); }, "`x`");
+  for (std::uint64_t total = 0;;) {
+    auto piece = unpacked.next();
+    if (!piece) return;
+    total += piece->size();
+    require(total <= frame->content_bytes, "no more comes than the frame states");
+    if (piece->empty()) return require(total == frame->content_bytes, "all comes that the frame states");
+  }
+}
+
 constexpr Target kTargets[] = {
     {.name = "lock", .run = lock},
     {.name = "sum", .run = sum},
@@ -402,6 +486,9 @@ constexpr Target kTargets[] = {
     {.name = "checkpoint", .run = checkpoint},
     {.name = "receipts", .run = receipts},
     {.name = "verification", .run = verification},
+    {.name = "bundle_index", .run = bundle_index},
+    {.name = "bundle_archive", .run = bundle_archive},
+    {.name = "bundle_frame", .run = bundle_frame},
 };
 
 }  // namespace

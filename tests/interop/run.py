@@ -237,6 +237,38 @@ print(json.dumps(get_kernel("acme/quadrupler", version=1).quadruple([1, 2])))
         self.assertEqual(python(PYTHON_NEW, script, self.ours, HF_HUB_OFFLINE=1), [4, 8])
 
 
+class Bundles(Interop):
+    """What was packed into a file on one machine and imported on another, where there is no network."""
+
+    def setUp(self):
+        super().setUp()
+        folder = project(self.place / "project", {"acme/quadrupler": 1, "acme/vector": 1})
+        bundle = self.place / "kernels.tar.zst"
+        with Server(PROGRAM, self.ours, *TRUSTED) as server:
+            packing = self.place / "packing" / "hub"
+            PROGRAM.run("lock", folder, cache=packing, endpoint=server.url)
+            PROGRAM.run("download", folder, "--all-variants", "--bundle", bundle, cache=packing, endpoint=server.url)
+        PROGRAM.run("import", bundle, cache=self.cache)
+
+    def test_huggingface_hub_finds_every_byte_offline(self):
+        script = """
+import json
+from huggingface_hub import snapshot_download
+print(json.dumps(snapshot_download("acme/vector", repo_type="kernel", revision="v1", local_files_only=True)))
+"""
+        snapshot = Path(python(PYTHON_NEW, script, self.cache, HF_HUB_OFFLINE=1))
+        self.assertEqual(snapshot.name, self.commits["acme/vector", 1])
+        self.assertEqual(content_below(snapshot / "build"), content_below(self.source("acme-vector-v1") / "build"))
+
+    def test_the_kernels_package_loads_a_kernel_and_the_one_that_it_needs_offline(self):
+        script = """
+import json
+from kernels import get_kernel
+print(json.dumps(get_kernel("acme/quadrupler", version=1).quadruple([1, 2])))
+"""
+        self.assertEqual(python(PYTHON_NEW, script, self.cache, HF_HUB_OFFLINE=1), [4, 8])
+
+
 class BuiltKernels(Interop):
     """Compiled CPU variants of this project, loaded by the Python package through tvm-ffi."""
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/base/error.h"
@@ -43,6 +44,8 @@ class SignatureRules {
   const std::string& id() const { return id_; }
   /// Read at the first use. Only the embedded one can be read so late, and it can always be read.
   const verify::TrustedRoot& root() const;
+  /// The bytes of the trusted root.
+  std::string_view root_text() const;
   /// Which trusted root it is, with its hash and date: for people.
   std::string root_description() const;
 
@@ -58,7 +61,7 @@ class SignatureRules {
 /// What came of one variant's signature.
 struct VariantSignature {
   RepoId repo;
-  Commit commit;
+  std::optional<Commit> commit;  ///< none: in a folder
   std::string variant;
   verify::VariantVerification result;
   bool is_receipt = false;  ///< verified in an earlier run, and nothing has changed since
@@ -91,6 +94,11 @@ Result<std::vector<VariantSignature>> verify_signatures(const QueryInputs& input
                                                         const SignatureQuestion& question,
                                                         const SignatureRules& rules,
                                                         const std::stop_token& stop);
+
+/// Verifies the builds in a folder that is to be imported under a name. Errors  untrusted: one that the rules
+/// refuse; invalid_argument, io: no such folder.
+Result<std::vector<VariantSignature>> verify_folder(const std::filesystem::path& folder, const RepoId& repo,
+                                                    const SignatureRules& rules);
 
 /// Verifies any file against a bundle, for a signer by name. Errors  not_found, io: a file that cannot be
 /// read; corrupt: not a bundle. That the signature is not good is a value.
