@@ -163,6 +163,12 @@ std::optional<FileStamp> file_stamp(const char* path) {
   return to_stamp(info);
 }
 
+std::optional<FileStamp> plain_file_stamp(const char* path) {
+  struct stat info{};
+  if (::lstat(path, &info) != 0) return std::nullopt;
+  return to_stamp(info);
+}
+
 std::optional<FileStamp> file_stamp(int fd) {
   struct stat info{};
   if (::fstat(fd, &info) != 0) return std::nullopt;

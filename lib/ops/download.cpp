@@ -405,6 +405,8 @@ class Downloader {
                      (response && !is_answer) || (!response && response.error().code() == Errc::network);
     if (range->moved) range->attempt = 1;
     auto delay = hub::retry_delay(range->attempt, is_answer ? std::optional(response->head) : std::nullopt);
+    // What a server sent that lies about the file is not gone on with.
+    if (!response && response.error().code() == Errc::integrity) file.writer->discard();
     if (!transient || range->attempt > options_.settings.max_retries || !delay)
       return give_up(failure_of(*range, std::move(response)), file.item);
     ++range->attempt;

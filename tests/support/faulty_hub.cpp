@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstdio>
 #include <cstdlib>
 #include <regex>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -74,6 +76,9 @@ Lie huge_header(std::uint64_t bytes) {
 }
 Lie gzip_encoded() {
   return {.kind = Lie::Kind::gzip};
+}
+Lie chunks_and_length() {
+  return {.kind = Lie::Kind::two_lengths};
 }
 Lie stalled() {
   return {.kind = Lie::Kind::stall};
@@ -323,6 +328,12 @@ class FaultyHub::Session {
         return false;
       case Lie::Kind::endless:
         return send_endless(std::move(message));
+      case Lie::Kind::two_lengths: {
+        message.set("Transfer-Encoding", "chunked");
+        std::array<char, 32> size{};
+        std::snprintf(size.data(), size.size(), "%zx\r\n", message.body.size());
+        return send_head(message) && send_body(size.data() + message.body + "\r\n0\r\n\r\n");
+      }
       case Lie::Kind::trickle:
         return trickle(lie, message);
       case Lie::Kind::gzip:
@@ -415,6 +426,8 @@ void FaultyHub::accept_all() {
       ::close(socket);
       return;
     }
+    int on = 1;  // head and body go one by one: without this each answer waits for an acknowledgement
+    ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     open_.insert(socket);
     sessions_.emplace_back([this, socket, number] { serve(socket, number); });
   }

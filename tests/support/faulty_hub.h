@@ -28,6 +28,7 @@ struct Lie {
     trickle,        ///< one byte of the body every `interval`
     ignore_range,   ///< 200 and the whole file to a Range
     edit_headers,   ///< the right body; headers named in `removed` are dropped, `headers` are added
+    two_lengths,    ///< chunks, and beside them a Content-Length
     gzip,           ///< compressed, although identity was asked for
     stall,          ///< no answer at all
     stall_in_body,  ///< silence after `count` bytes of the body
@@ -63,6 +64,7 @@ Lie without_header(std::string name);
 Lie header(std::string name, std::string value);  ///< replaces one: a wrong Link, size, hash or encoding
 Lie huge_header(std::uint64_t bytes = 1U << 20U);
 Lie gzip_encoded();
+Lie chunks_and_length();
 Lie stalled();
 Lie stalled_after(std::uint64_t body_bytes);
 Lie json_garbage(std::string body = "[{\"path\": ");

@@ -76,6 +76,8 @@ struct FileStamp {
 std::optional<FileStamp> file_stamp(const std::filesystem::path& path);
 std::optional<FileStamp> file_stamp(const char* path);
 std::optional<FileStamp> file_stamp(int fd);
+/// The same of the path itself: nothing for a link, wherever it leads.
+std::optional<FileStamp> plain_file_stamp(const char* path);
 
 /// An advisory lock of flock(2), released when destroyed. Where locks do not work (read-only or network file
 /// systems) `try_lock` says so; nothing here relies on a lock for correctness.
