@@ -47,7 +47,7 @@ Lie longer_by(std::uint64_t bytes) {
 Lie endless_chunks() {
   return {.kind = Lie::Kind::endless};
 }
-Lie byte_by_byte(std::chrono::milliseconds interval) {
+Lie byte_by_byte(std::chrono::microseconds interval) {
   return {.kind = Lie::Kind::trickle, .interval = interval};
 }
 Lie range_ignored() {
@@ -440,7 +440,7 @@ void FaultyHub::serve(int socket, int number) {
   ::close(socket);
 }
 
-bool FaultyHub::wait_or_stop(std::chrono::milliseconds time) {
+bool FaultyHub::wait_or_stop(std::chrono::microseconds time) {
   std::unique_lock lock(mutex_);
   return stopped_.wait_for(lock, time, [this] { return stopping_; });
 }

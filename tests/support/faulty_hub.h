@@ -39,7 +39,7 @@ struct Lie {
   std::vector<std::string> removed = {};
   std::string body = {};
   std::uint64_t count = 0;
-  std::chrono::milliseconds interval{0};
+  std::chrono::microseconds interval{0};
 };
 
 /// In header values and bodies `{target}` stands for the target of the request, `{url}` for this server.
@@ -54,7 +54,7 @@ Lie shortened_to(std::uint64_t body_bytes);  ///< also a 206 that holds less tha
 Lie flipped_at(std::uint64_t body_offset);
 Lie longer_by(std::uint64_t bytes);
 Lie endless_chunks();
-Lie byte_by_byte(std::chrono::milliseconds interval = std::chrono::seconds(1));
+Lie byte_by_byte(std::chrono::microseconds interval = std::chrono::seconds(1));
 Lie range_ignored();
 Lie wrong_content_range(std::string value);
 Lie redirect(int code, std::string location);  ///< to `http://…`, another port, `file:///…`
@@ -126,7 +126,7 @@ class FaultyHub {
   void accept_all();
   void serve(int socket, int number);
   const Lie* lie_for(const SeenRequest& request);
-  bool wait_or_stop(std::chrono::milliseconds time);
+  bool wait_or_stop(std::chrono::microseconds time);
 
   int upstream_port_;
   int listener_ = -1;
