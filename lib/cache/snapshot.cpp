@@ -48,6 +48,10 @@ static Status place_entry(const Layout& layout, const RepoId& repo, const FileEn
   auto temporary = place;
   temporary += "." + random_suffix() + ".tmp";
   if (links == Links::symlinks) {
+    // It was there when the download was planned; somebody may have removed it since.
+    if (!plain_file_stamp(layout.blob(repo, file.blob).c_str()))
+      return fail(Error(Errc::io, "`" + layout.blob(repo, file.blob).string() + "` is gone")
+                      .with_hint("another process removes files from the cache; run the command again"));
     if (::symlink(link_target(file.path, file.blob).c_str(), temporary.c_str()) != 0)
       return fail(system_error("make the link", place.string(), errno));
   } else if (auto copied = copy_blob(layout.blob(repo, file.blob), temporary); !copied) {

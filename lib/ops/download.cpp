@@ -24,6 +24,7 @@
 #include "kernels/hub/url.h"
 #include "kernels/ops/resolver.h"
 
+#include "cache_use.h"
 #include "download_digests.h"
 
 namespace kernels::ops {
@@ -487,6 +488,25 @@ Status publish(const cache::Layout& layout, const DownloadPlan& plan, cache::Lin
   return {};
 }
 
+/// Nothing is left to do but to look.
+bool is_published(const cache::Layout& layout, const DownloadPlan& plan) {
+  if (!plan.fetch.empty() || !plan.unchecked.empty()) return false;
+  return std::ranges::all_of(plan.kernels, [&](const DownloadPlan::Kernel& item) {
+    return std::ranges::all_of(item.files, [&](const FileEntry& file) {
+      return cache::has_snapshot_entry(layout, item.kernel->repo, item.kernel->commit, file);
+    });
+  });
+}
+
+std::set<RepoId> repositories_of(const DownloadPlan& plan) {
+  std::set<RepoId> out;
+  for (const auto& item : plan.kernels)
+    out.insert(item.kernel->repo);
+  for (const auto& item : plan.fetch)
+    out.insert(item.repo);
+  return out;
+}
+
 }  // namespace
 
 Result<DownloadReport> download(const cache::Layout& layout, const DownloadPlan& plan,
@@ -499,6 +519,10 @@ Result<DownloadReport> download(const cache::Layout& layout, const DownloadPlan&
                                          first.file.path.str() + "` of `" + first.repo.str() + "`")
                     .with_hint("unset `HF_HUB_OFFLINE` and run the command again"));
   }
+  std::vector<CacheUse> in_use;
+  if (!is_published(layout, plan))
+    for (const auto& repo : repositories_of(plan))
+      in_use.push_back(CacheUse::shared(layout, repo, stop));
   DownloadReport report;
   report.files_present = plan.present_files;
   if (!plan.fetch.empty() || !plan.unchecked.empty()) {

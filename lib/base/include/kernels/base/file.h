@@ -84,9 +84,11 @@ std::optional<FileStamp> plain_file_stamp(const char* path);
 class FileLock {
  public:
   enum class Outcome { locked, held_by_another, unavailable };
+  enum class Kind { exclusive, shared };
 
   /// Takes the lock on `path`, making the file if needed, without waiting.
-  static std::pair<Outcome, FileLock> try_lock(const std::filesystem::path& path);
+  static std::pair<Outcome, FileLock> try_lock(const std::filesystem::path& path,
+                                               Kind kind = Kind::exclusive);
 
  private:
   UniqueFd fd_;
