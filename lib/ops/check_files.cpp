@@ -77,7 +77,10 @@ void FileChecker::look(const LockedKernel& kernel, const LockedVariant& variant)
     bool leads_out =
         !stays_inside || (is_link && !plain_file_stamp(layout_.blob(kernel.repo, file.blob).c_str()));
     if (!stamp || leads_out || !cache::has_snapshot_entry(layout_, kernel.repo, kernel.commit, file)) {
-      state->second = stamp ? FileState::damaged : FileState::missing;
+      // A FIFO or a folder in its place is more than a file that lacks.
+      auto place = is_link ? layout_.blob(kernel.repo, file.blob) : path;
+      bool is_something = std::filesystem::exists(std::filesystem::symlink_status(place));
+      state->second = stamp || is_something ? FileState::damaged : FileState::missing;
       continue;
     }
     bool known = rehash_ == Rehash::changed_files && is_link && stamp->size == file.size &&

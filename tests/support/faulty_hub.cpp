@@ -47,6 +47,9 @@ Lie longer_by(std::uint64_t bytes) {
 Lie endless_chunks() {
   return {.kind = Lie::Kind::endless};
 }
+Lie chunks_of(std::uint64_t bytes) {
+  return {.kind = Lie::Kind::endless, .count = bytes};
+}
 Lie byte_by_byte(std::chrono::microseconds interval) {
   return {.kind = Lie::Kind::trickle, .interval = interval};
 }
@@ -327,7 +330,7 @@ class FaultyHub::Session {
         send_whole(message) && send_body(std::string(lie.count, '+'));
         return false;
       case Lie::Kind::endless:
-        return send_endless(std::move(message));
+        return send_endless(std::move(message), lie.count);
       case Lie::Kind::two_lengths: {
         message.set("Transfer-Encoding", "chunked");
         std::array<char, 32> size{};
@@ -350,14 +353,14 @@ class FaultyHub::Session {
     }
   }
 
-  bool send_endless(Message message) {
+  bool send_endless(Message message, std::uint64_t count) {
     message.remove("Content-Length");
     message.set("Transfer-Encoding", "chunked");
     std::string chunk = "10000\r\n" + std::string(0x10000, '#') + "\r\n";
     if (!send_head(message)) return false;
-    while (!hub_.wait_or_stop(std::chrono::milliseconds(0)) && send_body(chunk)) {
-    }
-    return false;
+    for (std::uint64_t sent = 0; count == 0 || sent < count; sent += 0x10000)
+      if (hub_.wait_or_stop(std::chrono::milliseconds(0)) || !send_body(chunk)) return false;
+    return send_body("0\r\n\r\n");
   }
 
   bool trickle(const Lie& lie, const Message& message) {

@@ -24,7 +24,7 @@ struct Lie {
     shorten,        ///< only `count` bytes, and declared so
     flip,           ///< the right size, but the byte at `count` is wrong
     extend,         ///< `count` bytes more than declared
-    endless,        ///< chunks without end
+    endless,        ///< chunks without end, or `count` bytes of them
     trickle,        ///< one byte of the body every `interval`
     ignore_range,   ///< 200 and the whole file to a Range
     edit_headers,   ///< the right body; headers named in `removed` are dropped, `headers` are added
@@ -54,6 +54,7 @@ Lie shortened_to(std::uint64_t body_bytes);  ///< also a 206 that holds less tha
 Lie flipped_at(std::uint64_t body_offset);
 Lie longer_by(std::uint64_t bytes);
 Lie endless_chunks();
+Lie chunks_of(std::uint64_t bytes);  ///< as many, whatever was declared
 Lie byte_by_byte(std::chrono::microseconds interval = std::chrono::seconds(1));
 Lie range_ignored();
 Lie wrong_content_range(std::string value);
