@@ -9,7 +9,6 @@
 #include "kernels/ops/download.h"
 
 #include <algorithm>
-#include <charconv>
 #include <deque>
 #include <map>
 #include <memory>
@@ -43,28 +42,6 @@ constexpr std::size_t kSmallChunk = 64 << 10;
 constexpr std::size_t kLargeChunk = 256 << 10;
 constexpr std::size_t kStreamChunk = 1 << 20;
 constexpr std::chrono::seconds kLongestLockWait{60};
-
-struct ContentRange {
-  std::uint64_t first = 0;
-  std::uint64_t last = 0;
-  std::uint64_t total = 0;
-};
-
-/// `bytes 0-499/1234`
-std::optional<ContentRange> parse_content_range(std::string_view text) {
-  if (!text.starts_with("bytes ")) return std::nullopt;
-  ContentRange out;
-  const char* at = text.data() + 6;
-  const char* end = text.data() + text.size();
-  auto number = [&](std::uint64_t& value, char after) {
-    auto [rest, code] = std::from_chars(at, end, value);
-    bool good = code == std::errc() && (after == '\0' ? rest == end : rest != end && *rest == after);
-    at = rest + (good && after != '\0' ? 1 : 0);
-    return good;
-  };
-  if (!number(out.first, '-') || !number(out.last, '/') || !number(out.total, '\0')) return std::nullopt;
-  return out;
-}
 
 struct File {
   explicit File(FetchItem fetch) : item(std::move(fetch)) {}
@@ -312,7 +289,7 @@ class Downloader {
       range.file->todo.clear();
       range.extent.end = item.file.size;
     } else {
-      auto answer = parse_content_range(head.header("content-range").value_or(""));
+      auto answer = hub::parse_content_range(head.header("content-range").value_or(""));
       bool right = answer && answer->first == range.accepted && answer->last < range.extent.end &&
                    answer->last >= answer->first && answer->total == item.file.size;
       if (!right)

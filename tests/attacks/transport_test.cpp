@@ -102,6 +102,22 @@ TEST_CASE("attack 7: a range that was not asked for is not taken", "[attacks]") 
   }
 }
 
+TEST_CASE("attack 7: a library that is read in parts is not read from other places than were asked for",
+          "[attacks]") {
+  Victim victim;
+  auto check = [&] {
+    return victim.kernels({"check", "acme/relu", "--target", "os=linux,cpu=x86_64,tvm-ffi=0.1", "--json"},
+                          {.environment = {{"KERNELS_HTTP_RETRIES", "0"}}});
+  };
+  REQUIRE(check().status == 0);
+  REQUIRE(victim.hub->count("GET", "\\.so") > 0);
+  victim.hub->add({.path_pattern = "\\.so", .lie = lie::wrong_content_range("bytes 1-64/5000")});
+  auto run = check();
+  INFO(run.out << run.err);
+  CHECK(run.status != 0);
+  CHECK(has(run.out + run.err, "another range than was asked for"));
+}
+
 TEST_CASE("attack 8: a range that overlaps what is there cannot replace those bytes", "[attacks]") {
   Victim victim;
   cut_off(victim);
