@@ -49,6 +49,9 @@ class Verifier {
  public:
   Verifier(const cache::Layout& layout, const RepoId& repo) : layout_(layout), out_{.repo = repo} {}
 
+  /// The folder above all repositories; told with the first of them.
+  void look_at_root() { folder_is_safe(layout_.root(), ".."); }
+
   RepositoryFindings run(const std::stop_token& stop) {
     folder_is_safe(layout_.repository(out_.repo), "");
     blobs(stop);
@@ -79,7 +82,8 @@ class Verifier {
     struct stat info{};
     if (::lstat(path.c_str(), &info) != 0 || S_ISLNK(info.st_mode)) return;
     auto shown = name.empty() ? std::string(".") : name;
-    if ((info.st_mode & S_IWOTH) != 0)
+    bool only_adds = S_ISDIR(info.st_mode) && (info.st_mode & S_ISVTX) != 0;  // as in /tmp
+    if ((info.st_mode & S_IWOTH) != 0 && !only_adds)
       add(Weight::warning, shown, "world-writable", "everybody on this machine can write here");
     if (info.st_uid != ::geteuid() && info.st_uid != 0)
       add(Weight::warning, shown, "foreign-owner",
@@ -260,7 +264,9 @@ Result<CacheVerifyReport> verify_cache(const CacheVerifyRequest& request, const 
   CacheVerifyReport report;
   for (const auto& repo : *repositories) {
     events(Note{"reading `" + repo.str() + "`"});
-    auto findings = Verifier(layout, repo).run(stop);
+    Verifier verifier(layout, repo);
+    if (repo == repositories->front()) verifier.look_at_root();
+    auto findings = verifier.run(stop);
     if (stop.stop_requested()) return fail(Errc::interrupted, "stopped");
     if (request.repair == Repair::yes)
       if (auto repaired = repair_repository(request, findings, events, stop); !repaired)

@@ -218,6 +218,10 @@ TEST_CASE("attack 69: what everybody can write to is told", "[attacks]") {
   fs::permissions(victim.blob_of("_relu.so"), fs::perms::others_write, fs::perm_options::add);
   CHECK(victim.rules() == std::vector<std::string>{"world-writable", "world-writable"});
   CHECK(victim.verify().status == 0);  // nothing is damaged yet
+  fs::permissions(victim.cache(), fs::perms::all);
+  CHECK(victim.rules().size() == 3);
+  fs::permissions(victim.cache(), fs::perms::all | fs::perms::sticky_bit);
+  CHECK(victim.rules().size() == 2);
 }
 
 TEST_CASE("attack 70: a file of another user is told", "[attacks]") {
