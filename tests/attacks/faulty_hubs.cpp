@@ -1,6 +1,7 @@
 // Liars for other programs: one faulty Hub for each named lie, all in front of the server on the port that is
 // given. Prints a line `<name> <url>` for each, then answers each line `<name>` on its input with the number
-// of requests with a token that were led to another port. Ends with its input.
+// of requests that were led to another port, and of those among them that brought a token. Ends with its
+// input.
 
 #include <cstdlib>
 #include <iostream>
@@ -18,7 +19,8 @@ struct Liar {
   Liar(int upstream, const Fault& fault) : hub(upstream), other(upstream) {
     auto made = fault;
     for (auto& [name, value] : made.lie.headers)
-      if (auto at = value.find("{other}"); at != std::string::npos) value.replace(at, 7, other.url());
+      for (auto at = value.find("{port}"); at != std::string::npos; at = value.find("{port}"))
+        value.replace(at, 6, std::to_string(other.port()));
     hub.add(std::move(made));
   }
   FaultyHub hub;
@@ -38,13 +40,12 @@ int main(int argc, char** argv) {
       {"9", lie::status(304, {}, "")},
       {"10", lie::gzip_encoded()},
       {"13", lie::redirect(302, "file:///etc/passwd")},
-      {"15", lie::redirect(302, "{other}{target}")},
-      {"16", lie::redirect(302, "http://huggingface.co@127.0.0.1:1/{target}")},
-      {"17", lie::redirect(302, "http://127。0。0。1:1/x")},
+      {"15", lie::redirect(302, "http://127.0.0.1:{port}{target}")},
+      {"16", lie::redirect(302, "http://huggingface.co@127.0.0.1:{port}{target}")},
+      {"17", lie::redirect(302, "http://127。0。0。1:{port}{target}")},
       {"19", lie::chunks_and_length()},
       {"20", lie::duplicate_etag("\"0000\"")},
       {"21", lie::redirect_loop()},
-      {"22", lie::huge_header()},
   };
   std::map<std::string, std::unique_ptr<Liar>> liars;
   for (const auto& [name, what] : lies) {
@@ -54,11 +55,14 @@ int main(int argc, char** argv) {
   }
   std::cout << std::endl;
   for (std::string name; std::getline(std::cin, name);) {
-    int tokens = 0;
+    std::size_t requests = 0;
+    std::size_t tokens = 0;
     if (liars.contains(name))
-      for (const auto& request : liars[name]->other.seen())
+      for (const auto& request : liars[name]->other.seen()) {
+        ++requests;
         tokens += request.header("authorization").empty() ? 0 : 1;
-    std::cout << tokens << std::endl;
+      }
+    std::cout << requests << ' ' << tokens << std::endl;
   }
   return 0;
 }

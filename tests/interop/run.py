@@ -56,6 +56,8 @@ def project(folder: Path, dependencies: dict) -> Path:
 class Interop(unittest.TestCase):
     """One cache that our program filled by `import`; every test has fresh folders beside it."""
 
+    KERNELS = ("acme/doubler", "acme/quadrupler", "acme/vector", "acme/many")
+
     @classmethod
     def setUpClass(cls):
         cls.temp = tempfile.TemporaryDirectory(prefix="kernels-interop-")
@@ -67,6 +69,8 @@ class Interop(unittest.TestCase):
                                      ("acme/quadrupler", 1, fixtures.write_dependent),
                                      ("acme/vector", 1, fixtures.write_vector),
                                      ("acme/many", 1, lambda folder: fixtures.write_many(folder, 2500))):
+            if repo not in cls.KERNELS:
+                continue
             source = cls.root / "sources" / f"{repo.replace('/', '-')}-v{version}"
             write(source)
             cls.take(repo, version, source)
@@ -329,6 +333,8 @@ class LockFiles(Interop):
 class Liars(Interop):
     """The same lies to both: what they keep of them."""
 
+    KERNELS = ("acme/doubler",)
+
     # Attack of speed-and-reliability.md §6 → what it is, and what we do: refuse, or end with the right bytes.
     ATTACKS = {
         "1": ("a body of the right size with other bytes", "refused"),
@@ -344,7 +350,6 @@ class Liars(Interop):
         "19": ("two lengths", "refused"),
         "20": ("two ETags", "right bytes"),
         "21": ("a circle of redirects", "refused"),
-        "22": ("a header of 1 MiB", "refused"),
         "65": ("a planted blob", "right bytes"),
     }
     PEER = """
@@ -394,33 +399,39 @@ with ThreadPoolExecutor(len(hubs)) as pool:
                     subprocess.run(command, env=clean_environment(caches["ours"][name], url, KERNELS_HTTP_RETRIES=0,
                                                                   HF_TOKEN="hf_canary"),
                                    capture_output=True, timeout=60)
-                tokens = {"ours": self.tokens(liars)}
+                led = {"ours": self.led_away(liars)}
                 hubs = [(name, url, str(caches["theirs"][name])) for name, url in urls.items()]
                 run = subprocess.run([str(PYTHON_NEW), "-c", self.PEER, json.dumps([commit, hubs])],
                                      env=clean_environment(self.cache, server.url, HF_HUB_DOWNLOAD_TIMEOUT=3,
                                                            HF_TOKEN="hf_canary"),
                                      capture_output=True, text=True, timeout=120)
                 self.assertEqual(run.returncode, 0, run.stderr)
-                tokens["theirs"] = self.tokens(liars) - tokens["ours"]
+                both = self.led_away(liars)
+                led["theirs"] = {name: [all - ours for all, ours in zip(both[name], led["ours"][name])] for name in both}
             finally:
                 liars.communicate(timeout=10)
-        self.show({who: {name: self.verdict(cache) for name, cache in caches[who].items()} for who in caches}, tokens)
+        self.show({who: {name: self.verdict(cache) for name, cache in caches[who].items()} for who in caches}, led)
 
     @staticmethod
-    def tokens(liars) -> int:
-        liars.stdin.write("15\n")
-        liars.stdin.flush()
-        return int(liars.stdout.readline())
+    def led_away(liars) -> dict:
+        """Requests, and those with a token, that came to where redirects of an attack lead."""
+        out = {}
+        for name in ("15", "16", "17"):
+            liars.stdin.write(name + "\n")
+            liars.stdin.flush()
+            out[name] = [int(number) for number in liars.stdout.readline().split()]
+        return out
 
-    def show(self, verdicts: dict, tokens: dict) -> None:
+    def show(self, verdicts: dict, led: dict) -> None:
         lines = [("attack", "kernels", "huggingface_hub")]
         for name, (what, expected) in self.ATTACKS.items():
-            lines.append((f"{name} {what}", verdicts["ours"][name], verdicts["theirs"][name]))
-        lines.append(("15 tokens sent to the other port", *(str(tokens[who]) for who in ("ours", "theirs"))))
+            words = [verdicts[who][name] + (", followed" if led[who].get(name, [0])[0] else "")
+                     + (", WITH THE TOKEN" if led[who].get(name, [0, 0])[1] else "") for who in ("ours", "theirs")]
+            lines.append((f"{name} {what}", *words))
         print("\n" + "\n".join(f"{a:44} {b:24} {c}" for a, b, c in lines))
         for name, (what, expected) in self.ATTACKS.items():
             self.assertEqual(verdicts["ours"][name], expected, f"{name} {what}")
-        self.assertEqual(tokens["ours"], 0)
+        self.assertEqual(led["ours"], {"15": [1, 0], "16": [0, 0], "17": [0, 0]})
         # The reason for this program's first promise.
         self.assertEqual(verdicts["theirs"]["1"], "WRONG BYTES ACCEPTED")
         self.assertEqual(verdicts["theirs"]["65"], "WRONG BYTES ACCEPTED")
