@@ -5,6 +5,7 @@
 #include <thread>
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "kernels/hub/url.h"
@@ -56,6 +57,8 @@ App::~App() = default;
 Result<hub::Settings> App::settings() const {
   auto settings = hub::read_settings(hub::process_environment());
   if (!settings) return settings;
+  // A core dump would hold the token, and others would read it there.
+  if (!settings->token.empty()) ::prctl(PR_SET_DUMPABLE, 0);
   if (options_.offline) {
     settings->offline = true;
     settings->offline_source = "--offline";
@@ -69,8 +72,10 @@ Result<hub::Settings> App::settings() const {
     settings->endpoint_source = "--endpoint";
     while (settings->endpoint.ends_with('/'))
       settings->endpoint.pop_back();
-    if (auto origin = hub::origin_of(settings->endpoint); !origin)
-      return kernels::fail(std::move(origin).error());
+    auto origin = hub::origin_of(settings->endpoint);
+    if (!origin) return kernels::fail(std::move(origin).error());
+    if (auto encrypted = hub::check_encryption(*origin, settings->plain_http); !encrypted)
+      return kernels::fail(std::move(encrypted).error());
   }
   return settings;
 }

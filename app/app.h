@@ -35,6 +35,7 @@ class App {
 
   Reporter& out() { return reporter_; }
   /// Flag before environment before default. Errors as of `hub::read_settings`.
+  /// From the moment in which it finds a token, the process leaves no core dump.
   Result<hub::Settings> settings() const;
   /// This machine; found out once.
   const machine::Detected& machine();

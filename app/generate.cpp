@@ -133,7 +133,9 @@ std::string man_page(const CLI::App& root) {
          "\n.SH ENVIRONMENT\n"
          "HF_ENDPOINT, HF_TOKEN, HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE, KERNELS_CACHE, HF_HUB_OFFLINE,\n"
          "HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT, HF_HUB_DISABLE_SYMLINKS, HF_HUB_DISABLE_TELEMETRY,\n"
-         "HF_HUB_DISABLE_PROGRESS_BARS, SSL_CERT_FILE, NO_COLOR: as for the Python package huggingface_hub.\n"
+         "HF_HUB_DISABLE_PROGRESS_BARS, NO_COLOR: as for the Python package huggingface_hub.\n"
+         "SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE: a file with the authorities to trust.\n"
+         "KERNELS_ALLOW_HTTP: 1 to ask another machine without encryption, such as a mirror.\n"
          "KERNELS_HTTP_RETRIES: how often a failed request is tried again (default 5).\n"
          "KERNELS_SERVE_TOKEN: the bearer token that `kernels serve` demands.\n"
          ".SH FILES\nkernels.toml, pyproject.toml, kernels.lock, kernels.sum\n";

@@ -1,4 +1,5 @@
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 
 #include <unistd.h>
@@ -36,6 +37,9 @@ ExitCode run_serve(const ServeLine&, App& app) {
     raw.push_back(argument.data());
   raw.push_back(nullptr);
   auto server = find_server();
+  // It asks no other Hub. Its own token stays.
+  ::unsetenv("HF_TOKEN");
+  ::unsetenv("HUGGING_FACE_HUB_TOKEN");
   ::execv(server.c_str(), raw.data());
   return app.fail(system_error("start", server.string(), errno));
 }

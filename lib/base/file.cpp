@@ -163,17 +163,23 @@ std::optional<FileStamp> file_stamp(const char* path) {
   return to_stamp(info);
 }
 
+std::optional<FileStamp> plain_file_stamp(const char* path) {
+  struct stat info{};
+  if (::lstat(path, &info) != 0) return std::nullopt;
+  return to_stamp(info);
+}
+
 std::optional<FileStamp> file_stamp(int fd) {
   struct stat info{};
   if (::fstat(fd, &info) != 0) return std::nullopt;
   return to_stamp(info);
 }
 
-std::pair<FileLock::Outcome, FileLock> FileLock::try_lock(const fs::path& path) {
+std::pair<FileLock::Outcome, FileLock> FileLock::try_lock(const fs::path& path, Kind kind) {
   FileLock lock;
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0664));
   if (!fd) return {Outcome::unavailable, std::move(lock)};
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
+  if (::flock(fd.get(), (kind == Kind::shared ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0)
     return {errno == EWOULDBLOCK ? Outcome::held_by_another : Outcome::unavailable, std::move(lock)};
   lock.fd_ = std::move(fd);
   return {Outcome::locked, std::move(lock)};

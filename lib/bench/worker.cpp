@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernels/base/secret.h"
+
 #include "frame.h"
 
 namespace kernels::bench {
@@ -138,8 +140,14 @@ Result<Running> start(const CaseRequest& request, const WorkerOptions& options) 
   std::string parent = std::to_string(getpid());
   std::array<char*, 3> arguments = {program.data(), parent.data(), nullptr};
   pid_t pid = 0;
-  const int code =
-      posix_spawn(&pid, program.c_str(), &setup.actions, &setup.attributes, arguments.data(), environ);
+  // The worker runs machine code of others.
+  auto environment = environment_without_tokens();
+  std::vector<char*> variables;
+  for (auto& variable : environment)
+    variables.push_back(variable.data());
+  variables.push_back(nullptr);
+  const int code = posix_spawn(&pid, program.c_str(), &setup.actions, &setup.attributes, arguments.data(),
+                               variables.data());
   if (code != 0) return fail(system_error("start", program, code));
   return Running{WorkerProcess(pid), std::move(answer->read), std::move(output->read)};
 }

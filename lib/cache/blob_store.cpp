@@ -116,9 +116,16 @@ static bool read_tail(BlobWriter::State& blob) {
   return true;
 }
 
+/// Nobody else may hold a way to change the file after it was hashed: another owner, another name for it.
+static bool is_ours_alone(int fd) {
+  struct stat info{};
+  return ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_uid == ::geteuid() && info.st_nlink == 1;
+}
+
 static bool take_over(BlobWriter::State& blob, const fs::path& left_behind) {
   blob.fd = UniqueFd(::open(left_behind.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!blob.fd || ::flock(blob.fd.get(), LOCK_EX | LOCK_NB) != 0) return false;
+  if (!blob.fd || !is_ours_alone(blob.fd.get()) || ::flock(blob.fd.get(), LOCK_EX | LOCK_NB) != 0)
+    return false;
   blob.temporary = left_behind;
   blob.written = {};
   blob.records = 0;
@@ -145,6 +152,7 @@ static bool find_left_behind(BlobWriter::State& blob, const fs::path& folder) {
 Result<std::shared_ptr<BlobWriter>> BlobStore::open(const RepoId& repo, const BlobId& id, std::uint64_t size,
                                                     Completion completion) {
   auto folder = layout_.blobs(repo);
+  if (auto inside = check_no_links(layout_, repo, folder); !inside) return fail(std::move(inside).error());
   if (auto made = make_folders(folder); !made) return fail(std::move(made).error());
   auto blob = std::make_shared<BlobWriter::State>(id, size);
   blob->workers = workers_.get();

@@ -16,6 +16,18 @@ std::string link_target(const RepoPath& path, const BlobId& id) {
   return out + "blobs/" + id.str();
 }
 
+Status check_no_links(const Layout& layout, const RepoId& repo, const fs::path& folder) {
+  auto at = layout.repository(repo);
+  for (const auto& segment : folder.lexically_relative(at)) {
+    at /= segment;
+    std::error_code code;
+    if (fs::is_symlink(at, code))
+      return fail(Error(Errc::integrity, "`" + at.string() + "` is a link, where the cache has a folder")
+                      .with_hint("remove the link; `kernels cache verify` shows what else is wrong"));
+  }
+  return {};
+}
+
 /// `kernels--org--name` back to `org/name`; nothing for a folder of another kind.
 static std::optional<RepoId> from_folder(std::string_view folder) {
   constexpr std::string_view kPrefix = "kernels--";

@@ -5,8 +5,10 @@
 #include <cerrno>
 #include <chrono>
 #include <map>
+#include <set>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kernels/base/file.h"
@@ -46,6 +48,10 @@ static Status place_entry(const Layout& layout, const RepoId& repo, const FileEn
   auto temporary = place;
   temporary += "." + random_suffix() + ".tmp";
   if (links == Links::symlinks) {
+    // It was there when the download was planned; somebody may have removed it since.
+    if (!plain_file_stamp(layout.blob(repo, file.blob).c_str()))
+      return fail(Error(Errc::io, "`" + layout.blob(repo, file.blob).string() + "` is gone")
+                      .with_hint("another process removes files from the cache; run the command again"));
     if (::symlink(link_target(file.path, file.blob).c_str(), temporary.c_str()) != 0)
       return fail(system_error("make the link", place.string(), errno));
   } else if (auto copied = copy_blob(layout.blob(repo, file.blob), temporary); !copied) {
@@ -67,10 +73,13 @@ static std::vector<const FileEntry*> init_last(const std::vector<const FileEntry
 static Status fill_folder(const Layout& layout, const RepoId& repo, const Commit& commit,
                           const std::vector<const FileEntry*>& files, Links links) {
   auto snapshot = layout.snapshot(repo, commit).string() + "/";
+  std::set<std::string> inside;  // folders that were looked at
   for (const auto* file : init_last(files)) {
     auto name = snapshot + file->path.str();
-    if (is_entry(name, *file)) continue;
     fs::path place(name);
+    if (auto parent = place.parent_path(); inside.insert(parent.string()).second)
+      if (auto checked = check_no_links(layout, repo, parent); !checked) return checked;
+    if (is_entry(name, *file)) continue;
     if (auto made = make_folders(place.parent_path()); !made) return made;
     if (auto placed = place_entry(layout, repo, *file, place, links); !placed) return placed;
   }
@@ -103,6 +112,14 @@ static std::string folder_of(const RepoPath& path) {
   return slash == std::string::npos ? std::string() : path.str().substr(0, slash + 1);
 }
 
+/// Whether nothing can be renamed from the repository's folder into that of its snapshots.
+static bool is_elsewhere(const Layout& layout, const RepoId& repo) {
+  struct stat here{};
+  struct stat there{};
+  return ::stat(layout.repository(repo).c_str(), &here) == 0 &&
+         ::stat((layout.repository(repo) / "snapshots").c_str(), &there) == 0 && here.st_dev != there.st_dev;
+}
+
 Status publish_snapshot(const Layout& layout, const RepoId& repo, const Commit& commit,
                         const std::vector<FileEntry>& files, Links links) {
   std::map<std::string, std::vector<const FileEntry*>> folders;
@@ -111,13 +128,14 @@ Status publish_snapshot(const Layout& layout, const RepoId& repo, const Commit& 
   for (const auto& [prefix, entries] : folders) {
     auto final_folder = layout.snapshot(repo, commit) / prefix;
     std::error_code code;
+    if (auto inside = check_no_links(layout, repo, final_folder.parent_path()); !inside) return inside;
     if (!prefix.empty() && !fs::exists(final_folder, code)) {
       auto created =
           create_folder(layout, repo, layout.snapshot(repo, commit) / prefix.substr(0, prefix.size() - 1),
                         prefix, entries, links);
       if (created) continue;
-      if (!fs::exists(final_folder, code))
-        return created;  // else another process was faster: fill what it lacks
+      // Another process was faster, or `snapshots` is on another device: fill in place what it lacks.
+      if (!fs::exists(final_folder, code) && !is_elsewhere(layout, repo)) return created;
     }
     if (auto filled = fill_folder(layout, repo, commit, entries, links); !filled) return filled;
   }
@@ -141,6 +159,8 @@ void sweep_leftovers(const Layout& layout, const RepoId& repo) {
 Status publish_ref(const Layout& layout, const RepoId& repo, std::string_view revision,
                    const Commit& commit) {
   if (Commit::parse(revision) || read_ref(layout, repo, revision) == commit) return {};
+  auto inside = check_no_links(layout, repo, layout.ref(repo, revision).parent_path());
+  if (!inside) return inside;
   return write_file(layout.ref(repo, revision), commit.str(), Durable::no);
 }
 

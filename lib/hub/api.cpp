@@ -9,7 +9,9 @@
 
 namespace kernels::hub {
 
-static constexpr int kMaxTreePages = 10'000;
+static constexpr std::size_t kMaxTreePages = 10'000;
+/// Far more than the Hub recommends for a repository.
+static constexpr std::size_t kMaxTreeFiles = 200'000;
 
 static std::string reason_in(const HttpResponse& response) {
   if (auto message = response.head.header("x-error-message")) return *message;
@@ -137,14 +139,14 @@ static Result<std::string> next_page_url(const HttpResponse& response, const std
   if (!target) return target;
   // A page on another host would be asked with the token of this one.
   if (*origin_of(*target) != *origin_of(response.head.url))
-    return fail(Errc::network, "the listing goes on at another host, `" + display_url(*target) + "`");
+    return fail(Errc::integrity, "the listing goes on at another host, `" + display_url(*target) + "`");
   return target;
 }
 
 void Api::next_tree_page(const RepoId& repo, std::string url, std::vector<FileEntry> files,
-                         Then<std::vector<FileEntry>> then) {
-  get({.url = std::move(url)}, [this, repo, files = std::move(files),
-                                then = std::move(then)](Result<HttpResponse> r) mutable {
+                         Then<std::vector<FileEntry>> then, std::size_t page_number) {
+  get({.url = std::move(url)}, [this, repo, files = std::move(files), then = std::move(then),
+                                page_number](Result<HttpResponse> r) mutable {
     if (!r) return then(fail(std::move(r).error()));
     if (r->head.status == 404 && r->head.header("x-error-code") == "EntryNotFound")
       return then(std::move(files));
@@ -152,14 +154,19 @@ void Api::next_tree_page(const RepoId& repo, std::string url, std::vector<FileEn
     auto page = parse_tree_page(r->body, display_url(r->head.url));
     if (!page) return then(fail(std::move(page).error()));
     auto link = next_link(r->head.header("link").value_or(""));
-    // A listing that never ends would fill the memory: no repository has so many files.
-    bool too_long = files.size() > std::size_t{kMaxTreePages} * 100 || (link && page->empty());
+    // A listing that never ends would fill the memory.
+    bool goes_nowhere = link && (page->empty() || (!files.empty() && files.front() == page->front()));
     files.insert(files.end(), std::make_move_iterator(page->begin()), std::make_move_iterator(page->end()));
-    if (!link) return then(std::move(files));
-    if (too_long) return then(fail(Errc::network, "the listing of `" + repo.str() + "` does not end"));
+    if (goes_nowhere || files.size() > kMaxTreeFiles || page_number >= kMaxTreePages)
+      return then(fail(Errc::integrity, "the listing of `" + repo.str() + "` does not end"));
+    if (!link) {
+      auto possible = check_file_set(files);
+      return then(possible ? Result<std::vector<FileEntry>>(std::move(files))
+                           : fail(std::move(possible).error()));
+    }
     auto next = next_page_url(*r, *link);
     if (!next) return then(fail(std::move(next).error()));
-    next_tree_page(repo, std::move(*next), std::move(files), std::move(then));
+    next_tree_page(repo, std::move(*next), std::move(files), std::move(then), page_number + 1);
   });
 }
 

@@ -192,9 +192,12 @@ class CurlClient final : public HttpClient {
       transfer->easy = std::move(idle_.back());
       idle_.pop_back();
     }
-    if (auto origin = origin_of(transfer->url); !origin) {
-      // Bad addresses come from the caller, not from a redirect: those are checked before they get here.
-      transfer->failure = std::move(origin).error();
+    auto origin = origin_of(transfer->url);
+    auto usable = origin ? check_encryption(*origin, options_.plain_http) : fail(std::move(origin).error());
+    if (!usable) {
+      // What the user set is theirs to mend; where a server leads is not.
+      auto code = transfer->hops > 0 ? Errc::integrity : usable.error().code();
+      transfer->failure = std::move(usable).error().as(code);
       return finish(std::move(transfer), CURLE_URL_MALFORMAT);
     }
     configure(*transfer);
@@ -233,6 +236,7 @@ class CurlClient final : public HttpClient {
     curl().easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, static_cast<long>(options_.connect_timeout.count()));
     curl().easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1024L);
     curl().easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options_.stall_timeout.count()));
+    curl().easy_setopt(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
     if (!options_.ca_file.empty()) curl().easy_setopt(easy, CURLOPT_CAINFO, options_.ca_file.c_str());
     curl().easy_setopt(easy, CURLOPT_WRITEFUNCTION, &CurlClient::on_body);
     curl().easy_setopt(easy, CURLOPT_WRITEDATA, &transfer);
@@ -289,6 +293,10 @@ class CurlClient final : public HttpClient {
   }
 
   static Status take_body(Transfer& transfer, std::span<const std::byte> bytes) {
+    // Two lengths: whatever stands between may take the other one, and what follows for the next answer.
+    if (transfer.head.headers.contains("transfer-encoding") &&
+        transfer.head.headers.contains("content-length"))
+      return fail(Errc::network, "the answer has both a length and a transfer encoding");
     if (has_sink(transfer)) {
       if (auto begun = begin_sink(transfer); !begun) return begun;
       return transfer.request.sink->data(bytes);
@@ -365,7 +373,8 @@ class CurlClient final : public HttpClient {
     if (code == CURLE_OUT_OF_MEMORY || static_cast<int>(code) == kTooLarge)
       return Error(Errc::network, "the answer's headers are longer than 64 KiB");
     std::string text = curl().easy_strerror(code);
-    if (!text.empty()) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+    bool is_word = text.size() > 1 && std::islower(static_cast<unsigned char>(text[1])) != 0;  // not `SSL`
+    if (is_word) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
     Error error(Errc::network,
                 code == CURLE_OPERATION_TIMEDOUT ? "no answer, or no progress, in time" : text);
     if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
@@ -407,6 +416,19 @@ class CurlClient final : public HttpClient {
     }
   }
 
+  /// A server that repeats what it was sent must not bring the token into an error text.
+  void hide_token(Transfer& transfer) const {
+    const auto& token = options_.token.reveal();
+    if (token.empty() || transfer.head.status < 300) return;
+    auto hide = [&token](std::string& text) {
+      for (auto at = text.find(token); at != std::string::npos; at = text.find(token, at + 4))
+        text.replace(at, token.size(), "****");
+    };
+    hide(transfer.body);
+    for (auto& [name, value] : transfer.head.headers)
+      hide(value);
+  }
+
   void finish(std::unique_ptr<Transfer> transfer, CURLcode code) {
     if (code == CURLE_OK && transfer->head.status == 0) complete_head(*transfer);
     if (code == CURLE_OK && has_sink(*transfer))  // an empty body still has a head to judge
@@ -420,6 +442,7 @@ class CurlClient final : public HttpClient {
       transfer->request.trace(
           {.url = transfer->url, .hops = transfer->hops, .failure = failed_step(*transfer, code)});
     idle_.push_back(std::move(transfer->easy));
+    hide_token(*transfer);
     auto done = std::move(transfer->done);
     if (code != CURLE_OK || transfer->failure) {
       auto step = "fetching " + display_url(transfer->url);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/base/log.h"
+#include "kernels/hub/retry.h"
 #include "kernels/hub/url.h"
 
 namespace kernels::hub {
@@ -157,6 +158,12 @@ class RangeSource final : public ByteSource {
         return fail(Errc::network, "the server does not answer range requests");
       return std::unexpected(error_from(*response, nullptr));
     }
+    auto answer = parse_content_range(response->head.header("content-range").value_or(""));
+    bool is_other = !answer || answer->first != extent.offset ||
+                    answer->last != extent.offset + extent.length - 1 || answer->total != size_;
+    if (!is_whole && is_other)
+      return fail(Errc::network, "the server answers with another range than was asked for: `" +
+                                     response->head.header("content-range").value_or("none") + "`");
     if (response->body.size() != extent.length)
       return fail(Errc::network, "the server sent " + std::to_string(response->body.size()) + " of " +
                                      std::to_string(extent.length) + " bytes");

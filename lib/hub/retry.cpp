@@ -82,6 +82,21 @@ std::optional<std::chrono::milliseconds> retry_delay(int n, const std::optional<
   return delay;
 }
 
+std::optional<ContentRange> parse_content_range(std::string_view text) {
+  if (!text.starts_with("bytes ")) return std::nullopt;
+  ContentRange out;
+  const char* at = text.data() + 6;
+  const char* end = text.data() + text.size();
+  auto number = [&](std::uint64_t& value, char after) {
+    auto [rest, code] = std::from_chars(at, end, value);
+    bool good = code == std::errc() && (after == '\0' ? rest == end : rest != end && *rest == after);
+    at = rest + (good && after != '\0' ? 1 : 0);
+    return good;
+  };
+  if (!number(out.first, '-') || !number(out.last, '/') || !number(out.total, '\0')) return std::nullopt;
+  return out;
+}
+
 std::optional<std::string> next_link(std::string_view header) {
   while (!header.empty()) {
     auto link = next_piece(header, ',');

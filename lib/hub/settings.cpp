@@ -95,6 +95,7 @@ void find_token(const Reader& reader, const fs::path& home, Settings& settings) 
 }
 
 Status find_endpoint(const Reader& reader, Settings& settings) {
+  if (reader.flag("KERNELS_ALLOW_HTTP")) settings.plain_http = PlainHttp::allowed;
   if (reader.flag("HUGGINGFACE_CO_STAGING")) {
     settings.endpoint = "https://hub-ci.huggingface.co";
     settings.endpoint_source = "HUGGINGFACE_CO_STAGING";
@@ -105,8 +106,10 @@ Status find_endpoint(const Reader& reader, Settings& settings) {
   }
   while (settings.endpoint.ends_with('/'))
     settings.endpoint.pop_back();
-  if (auto origin = origin_of(settings.endpoint); !origin)
-    return fail(std::move(origin).error().while_doing("reading the environment variable HF_ENDPOINT"));
+  auto origin = origin_of(settings.endpoint);
+  auto usable = origin ? check_encryption(*origin, settings.plain_http) : fail(std::move(origin).error());
+  if (!usable)
+    return fail(std::move(usable).error().while_doing("reading the environment variable HF_ENDPOINT"));
   return {};
 }
 

@@ -55,7 +55,7 @@ static bool is_link_local(const Origin& origin) {
 Result<Origin> origin_of(std::string_view url) {
   Origin out;
   auto scheme_end = url.find("://");
-  if (scheme_end == std::string_view::npos) return bad_url(url, "it has no scheme");
+  if (scheme_end == std::string_view::npos) return bad_url(url, "only http and https are spoken");
   out.scheme = url.substr(0, scheme_end);
   std::ranges::transform(out.scheme, out.scheme.begin(), [](unsigned char c) { return std::tolower(c); });
   if (out.scheme != "http" && out.scheme != "https") return bad_url(url, "only http and https are spoken");
@@ -78,8 +78,16 @@ Result<Origin> origin_of(std::string_view url) {
   return out;
 }
 
+Status check_encryption(const Origin& origin, PlainHttp plain) {
+  if (origin.scheme != "http" || origin.is_loopback() || plain == PlainHttp::allowed) return {};
+  return fail(Error(Errc::invalid_argument, "`http://" + origin.host +
+                                                "` would be asked without encryption, where anybody on the "
+                                                "way can read and change everything")
+                  .with_hint("use https; if this network is to be trusted, set `KERNELS_ALLOW_HTTP=1`"));
+}
+
 static std::unexpected<Error> bad_redirect(std::string_view location, const std::string& why) {
-  return fail(Error(Errc::network, "the server redirects to `" + display_url(location) + "`: " + why)
+  return fail(Error(Errc::integrity, "the server redirects to `" + display_url(location) + "`: " + why)
                   .with_hint("check the endpoint and any proxy or mirror in between"));
 }
 
@@ -99,15 +107,15 @@ Result<std::string> redirect_target(std::string_view from, std::string_view loca
   auto source = origin_of(from);
   if (!source) return fail(std::move(source).error());
   if (location.empty()) return bad_redirect(location, "the address is empty");
-  auto scheme_end = location.find("://");
-  bool has_scheme = scheme_end != std::string_view::npos && scheme_end < location.find_first_of("/?#");
+  bool has_scheme =
+      location.find(':') < location.find_first_of("/?#");  // RFC 3986 §4.2: `data:,x` is no path
   std::string target = has_scheme ? std::string(location) : absolute(from, location);
   auto destination = origin_of(target);
   if (!destination) return bad_redirect(location, destination.error().text());
   if (source->scheme == "https" && destination->scheme == "http")
     return bad_redirect(location, "that would leave the encrypted connection");
-  bool is_private = destination->is_loopback() || is_link_local(*destination);
-  if (is_private && !source->is_loopback())
+  bool is_credentials = is_link_local(*destination) && !is_link_local(*source);
+  if (is_credentials || (destination->is_loopback() && !source->is_loopback()))
     return bad_redirect(location, "a server elsewhere has no business with this machine's own addresses");
   return target.substr(0, target.find('#'));
 }

@@ -75,6 +75,20 @@ std::string shown(const std::vector<std::string>& names) {
   return out;
 }
 
+/// Whether every place of a run path is the library's own folder or lies below it. An empty one is the folder
+/// in which the program happens to run.
+bool stays_beside(std::string_view path) {
+  while (true) {
+    auto place = path.substr(0, path.find(':'));
+    auto origin = place.starts_with("$ORIGIN") ? 7U : place.starts_with("${ORIGIN}") ? 9U : 0U;
+    if (origin == 0 || (place.size() > origin && place[origin] != '/')) return false;
+    auto below = "/" + std::string(place.substr(origin)) + "/";
+    if (below.find("/../") != std::string::npos) return false;
+    if (path.size() == place.size()) return true;
+    path.remove_prefix(place.size() + 1);
+  }
+}
+
 class Judge {
  public:
   Judge(const LibraryFacts& facts, const std::optional<Variant>& variant)
@@ -115,7 +129,7 @@ class Judge {
       const auto& path = elf_.run_path ? *elf_.run_path : *elf_.old_r_path;
       // Where it was built is nowhere else; beside itself is at least a place that the kernel's publisher
       // controls.
-      bool relative = path.starts_with("$ORIGIN") || path.starts_with("${ORIGIN}");
+      bool relative = path.empty() || stays_beside(path);
       add(relative ? Weight::note : Weight::violation, "run-path", "has the run path `" + path + "`",
           relative ? "" : "libraries would be loaded from a folder that this machine may let others write");
     }

@@ -348,14 +348,17 @@ static Result<LockedVariant> read_variant(const Json& item) {
     }
     out.files.push_back(std::move(*entry));
   }
+  if (auto possible = check_file_set(out.files); !possible) reader.complain(std::move(possible).error());
   reader.refuse_unknown();
   if (auto status = reader.status(); !status) return fail(std::move(status).error());
   return out;
 }
 
-static std::optional<TrustSource> read_trust(ObjectReader& kernel) {
+static std::optional<TrustSource> read_trust(ObjectReader& kernel, const std::optional<RepoId>& repo) {
   ObjectReader publisher(kernel.object("publisher"), "`publisher`");
-  publisher.text("name");
+  auto name = publisher.text("name");
+  if (kernel.status() && publisher.status() && name != repo->publisher())
+    kernel.complain(Error(Errc::integrity, "`" + name + "` is not the publisher of `" + repo->str() + "`"));
   auto word = publisher.text("trusted_by");
   for (auto source : {TrustSource::hub, TrustSource::project, TrustSource::dependency})
     if (word == to_string(source)) return source;
@@ -380,7 +383,7 @@ static Result<LockedKernel> read_kernel(const Json& item, const std::string& wha
   auto asked_for = read_asked_for(reader);
   auto hub_name = reader.text_or("hub_name", "");
   bool direct = reader.flag_or("direct", false);
-  auto trust = read_trust(reader);
+  auto trust = read_trust(reader, repo);
   std::vector<LockedVariant> variants;
   for (const auto& entry : reader.array("variants")) {
     auto variant = read_variant(entry);

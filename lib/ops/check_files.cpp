@@ -66,16 +66,23 @@ void FileChecker::look(const LockedKernel& kernel, const LockedVariant& variant)
   auto [record, is_new] = records_.try_emplace(kernel.repo);
   if (is_new) record->second = cache::VerifiedRecord::load(layout_, kernel.repo);
   auto snapshot = layout_.snapshot(kernel.repo, kernel.commit);
+  bool stays_inside =
+      cache::check_no_links(layout_, kernel.repo, snapshot / "build" / variant.name).has_value();
   for (const auto& file : variant.files) {
     auto path = snapshot / file.path.str();
     auto [state, is_first] = states_.try_emplace({snapshot.string(), file.path.str()}, FileState::good);
     if (!is_first) continue;
     auto stamp = file_stamp(path);
-    if (!stamp || !cache::has_snapshot_entry(layout_, kernel.repo, kernel.commit, file)) {
-      state->second = stamp ? FileState::damaged : FileState::missing;
+    bool is_link = std::filesystem::is_symlink(path);
+    bool leads_out =
+        !stays_inside || (is_link && !plain_file_stamp(layout_.blob(kernel.repo, file.blob).c_str()));
+    if (!stamp || leads_out || !cache::has_snapshot_entry(layout_, kernel.repo, kernel.commit, file)) {
+      // A FIFO or a folder in its place is more than a file that lacks.
+      auto place = is_link ? layout_.blob(kernel.repo, file.blob) : path;
+      bool is_something = std::filesystem::exists(std::filesystem::symlink_status(place));
+      state->second = stamp || is_something ? FileState::damaged : FileState::missing;
       continue;
     }
-    bool is_link = std::filesystem::is_symlink(path);
     bool known = rehash_ == Rehash::changed_files && is_link && stamp->size == file.size &&
                  record->second.is_verified(file.blob, *stamp);
     if (known) continue;

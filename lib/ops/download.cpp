@@ -9,7 +9,6 @@
 #include "kernels/ops/download.h"
 
 #include <algorithm>
-#include <charconv>
 #include <deque>
 #include <map>
 #include <memory>
@@ -24,6 +23,7 @@
 #include "kernels/hub/url.h"
 #include "kernels/ops/resolver.h"
 
+#include "cache_use.h"
 #include "download_digests.h"
 #include "variant_signature.h"
 
@@ -44,30 +44,8 @@ constexpr std::size_t kLargeChunk = 256 << 10;
 constexpr std::size_t kStreamChunk = 1 << 20;
 constexpr std::chrono::seconds kLongestLockWait{60};
 
-struct ContentRange {
-  std::uint64_t first = 0;
-  std::uint64_t last = 0;
-  std::uint64_t total = 0;
-};
-
 bool is_signature_file(const RepoPath& path) {
   return path.str().ends_with("/metadata.json") || path.str().ends_with("/metadata.json.sigstore");
-}
-
-/// `bytes 0-499/1234`
-std::optional<ContentRange> parse_content_range(std::string_view text) {
-  if (!text.starts_with("bytes ")) return std::nullopt;
-  ContentRange out;
-  const char* at = text.data() + 6;
-  const char* end = text.data() + text.size();
-  auto number = [&](std::uint64_t& value, char after) {
-    auto [rest, code] = std::from_chars(at, end, value);
-    bool good = code == std::errc() && (after == '\0' ? rest == end : rest != end && *rest == after);
-    at = rest + (good && after != '\0' ? 1 : 0);
-    return good;
-  };
-  if (!number(out.first, '-') || !number(out.last, '/') || !number(out.total, '\0')) return std::nullopt;
-  return out;
 }
 
 struct File {
@@ -327,7 +305,7 @@ class Downloader {
       range.file->todo.clear();
       range.extent.end = item.file.size;
     } else {
-      auto answer = parse_content_range(head.header("content-range").value_or(""));
+      auto answer = hub::parse_content_range(head.header("content-range").value_or(""));
       bool right = answer && answer->first == range.accepted && answer->last < range.extent.end &&
                    answer->last >= answer->first && answer->total == item.file.size;
       if (!right)
@@ -421,6 +399,8 @@ class Downloader {
                      (response && !is_answer) || (!response && response.error().code() == Errc::network);
     if (range->moved) range->attempt = 1;
     auto delay = hub::retry_delay(range->attempt, is_answer ? std::optional(response->head) : std::nullopt);
+    // What a server sent that lies about the file is not gone on with.
+    if (!response && response.error().code() == Errc::integrity) file.writer->discard();
     if (!transient || range->attempt > options_.settings.max_retries || !delay)
       return give_up(failure_of(*range, std::move(response)), file.item);
     ++range->attempt;
@@ -502,6 +482,25 @@ Status publish(const cache::Layout& layout, const DownloadPlan& plan, cache::Lin
   return {};
 }
 
+/// Nothing is left to do but to look.
+bool is_published(const cache::Layout& layout, const DownloadPlan& plan) {
+  if (!plan.fetch.empty() || !plan.unchecked.empty()) return false;
+  return std::ranges::all_of(plan.kernels, [&](const DownloadPlan::Kernel& item) {
+    return std::ranges::all_of(item.files, [&](const FileEntry& file) {
+      return cache::has_snapshot_entry(layout, item.kernel->repo, item.kernel->commit, file);
+    });
+  });
+}
+
+std::set<RepoId> repositories_of(const DownloadPlan& plan) {
+  std::set<RepoId> out;
+  for (const auto& item : plan.kernels)
+    out.insert(item.kernel->repo);
+  for (const auto& item : plan.fetch)
+    out.insert(item.repo);
+  return out;
+}
+
 }  // namespace
 
 Result<DownloadReport> download(const cache::Layout& layout, const DownloadPlan& plan,
@@ -514,6 +513,10 @@ Result<DownloadReport> download(const cache::Layout& layout, const DownloadPlan&
                                          first.file.path.str() + "` of `" + first.repo.str() + "`")
                     .with_hint("unset `HF_HUB_OFFLINE` and run the command again"));
   }
+  std::vector<CacheUse> in_use;
+  if (!is_published(layout, plan))
+    for (const auto& repo : repositories_of(plan))
+      in_use.push_back(CacheUse::shared(layout, repo, stop));
   DownloadReport report;
   report.files_present = plan.present_files;
   SignatureWork signatures(layout, options.signatures, plan);

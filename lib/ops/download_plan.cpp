@@ -59,7 +59,8 @@ std::vector<KernelChoice> choose_variants(const Lock& lock, const VariantChoice&
 /// What one blob needs: nothing, a look at its bytes, or to be fetched.
 static void plan_blob(const std::string& blobs, const cache::VerifiedRecord& record,
                       const LockedKernel& kernel, const FileEntry& file, DownloadPlan& plan) {
-  auto stamp = file_stamp((blobs + file.blob.str()).c_str());
+  // A link in the place of a blob could lead to other bytes tomorrow: it is replaced.
+  auto stamp = plain_file_stamp((blobs + file.blob.str()).c_str());
   auto item = [&] { return FetchItem{.repo = kernel.repo, .commit = kernel.commit, .file = file}; };
   if (!stamp || stamp->size != file.size) {
     plan.fetch_bytes += file.size;

@@ -11,6 +11,7 @@
 #include "kernels/ops/download.h"
 #include "kernels/ops/project_files.h"
 #include "kernels/ops/resolver.h"
+#include "kernels/ops/trust.h"
 #include "kernels/resolve/variants.h"
 
 namespace kernels::ops {
@@ -160,6 +161,10 @@ class HubKernelSource final : public layers::KernelSource {
       return fail(Error(Errc::not_found, "`" + repository.repo_id + "` is not locked in `" +
                                              repository.lockfile.string() + "`")
                       .with_hint("add it to the project and run `kernels lock`"));
+    auto project = find_project(repository.lockfile.parent_path());
+    if (!project) return fail(std::move(project).error());
+    auto trust = judge_trust(*found, *project ? &**project : nullptr);
+    if (!trust.holds) return fail(Error(Errc::untrusted, trust.text).with_hint(trust.hint));
     return fetch(*found, target);
   }
 

@@ -1,5 +1,7 @@
 #include "kernels/ops/project_files.h"
 
+#include <algorithm>
+
 #include "kernels/base/file.h"
 #include "kernels/base/hash.h"
 
@@ -49,7 +51,33 @@ Result<std::optional<Project>> find_project(const fs::path& folder) {
   return std::move(*project);
 }
 
-static Result<std::optional<Lock>> load_sum(const fs::path& file, std::string_view lock_text) {
+static bool has_variant_hashes(const LockedKernel& kernel, const LockPin& pin) {
+  return std::ranges::all_of(pin.variant_hashes, [&](const auto& locked) {
+    auto variant = std::ranges::find(kernel.variants, locked.first, &LockedVariant::name);
+    return variant != kernel.variants.end() &&
+           variant_hash(variant->files, "build/" + locked.first) == locked.second;
+  });
+}
+
+/// Whether both files say the same. People review `kernels.lock`; what is downloaded stands in `kernels.sum`.
+static bool agree(const LockPins& pins, const Lock& sum) {
+  auto says = [](const LockedKernel& kernel, const LockPin& pin) {
+    return kernel.repo == pin.repo && kernel.commit == pin.commit;
+  };
+  bool all_pins = std::ranges::all_of(pins.pins, [&](const LockPin& pin) {
+    return std::ranges::any_of(sum.kernels, [&](const LockedKernel& kernel) {
+      return says(kernel, pin) && has_variant_hashes(kernel, pin);
+    });
+  });
+  return all_pins && std::ranges::all_of(sum.kernels, [&](const LockedKernel& kernel) {
+           bool is_left_out = pins.form == LockForm::v1 && !kernel.direct;
+           return is_left_out ||
+                  std::ranges::any_of(pins.pins, [&](const LockPin& pin) { return says(kernel, pin); });
+         });
+}
+
+static Result<std::optional<Lock>> load_sum(const fs::path& file, std::string_view lock_text,
+                                            const LockPins& pins) {
   auto text = read_file(file, 256 << 20);
   if (!text && text.error().code() == Errc::not_found) return std::nullopt;
   if (!text) return fail(std::move(text).error());
@@ -61,6 +89,10 @@ static Result<std::optional<Lock>> load_sum(const fs::path& file, std::string_vi
     return fail(
         Error(Errc::integrity, "`" + file.lexically_normal().string() + "` belongs to another `kernels.lock`")
             .with_hint("run `kernels lock` to write both anew, or restore both from one commit"));
+  if (!agree(pins, sum->lock))
+    return fail(Error(Errc::integrity, "`" + file.lexically_normal().string() +
+                                           "` names other kernels, commits or bytes than its `kernels.lock`")
+                    .with_hint("somebody changed one of them by hand; restore both from one commit"));
   return std::move(sum->lock);
 }
 
@@ -71,7 +103,7 @@ Result<std::optional<LockFiles>> load_lock_files(const fs::path& folder) {
   if (!text) return fail(std::move(text).error());
   auto pins = parse_lock(*text, "`" + file.lexically_normal().string() + "`");
   if (!pins) return fail(std::move(pins).error().as(Errc::invalid_argument));
-  auto sum = load_sum(folder / "kernels.sum", *text);
+  auto sum = load_sum(folder / "kernels.sum", *text, *pins);
   if (!sum) return fail(std::move(sum).error());
   return LockFiles{
       .folder = folder, .lock_text = std::move(*text), .pins = std::move(*pins), .sum = std::move(*sum)};

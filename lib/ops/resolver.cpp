@@ -575,6 +575,7 @@ class Resolver {
 hub::HttpOptions http_options(const hub::Settings& settings, const std::string& user_agent) {
   return {.endpoint = settings.endpoint,
           .token = settings.token,
+          .plain_http = settings.plain_http,
           .user_agent = user_agent,
           .ca_file = settings.ca_file,
           .connect_timeout = settings.connect_timeout,

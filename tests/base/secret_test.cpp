@@ -1,6 +1,8 @@
 #include "kernels/base/secret.h"
 
 #include <concepts>
+#include <cstdlib>
+#include <functional>
 #include <ostream>
 
 #include "kernels/base/log.h"
@@ -17,6 +19,42 @@ TEST_CASE("secret: it has no way into a stream", "[base]") {
   STATIC_REQUIRE_FALSE(std::convertible_to<Secret, std::string>);
   CHECK(Secret("hf_x").reveal() == "hf_x");
   CHECK(Secret().empty());
+}
+
+template <class T>
+concept Hashable = requires(const T& value) { std::hash<T>{}(value); };
+
+TEST_CASE("secret: it shows as four stars, has no hash, and leaves nothing behind when it moves", "[base]") {
+  STATIC_REQUIRE_FALSE(Hashable<Secret>);
+  Secret from("hf_x");  // short enough to lie inside the object
+  CHECK(to_string(from) == "****");
+  CHECK(to_string(Secret()) == "****");
+#ifdef __cpp_lib_format
+  CHECK(std::format("{}", from) == "****");
+#endif
+  Secret to(std::move(from));
+  std::string_view bytes(reinterpret_cast<const char*>(&from),
+                         sizeof(from));  // NOLINT(bugprone-use-after-move)
+  CHECK(bytes.find("hf_x") == std::string_view::npos);
+  CHECK(to.reveal() == "hf_x");
+  to = Secret("hf_y");
+  CHECK(to.reveal() == "hf_y");
+}
+
+TEST_CASE("secret: a child's environment holds no token", "[base]") {
+  ::setenv("HF_TOKEN", "hf_canary", 1);
+  ::setenv("HUGGING_FACE_HUB_TOKEN", "hf_canary", 1);
+  ::setenv("KERNELS_SERVE_TOKEN", "hf_canary", 1);
+  ::setenv("HF_TOKENS_ARE_FINE", "1", 1);
+  auto left = environment_without_tokens();
+  for (const char* name : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "KERNELS_SERVE_TOKEN"})
+    ::unsetenv(name);
+  bool kept = false;
+  for (const auto& entry : left) {
+    CHECK(entry.find("hf_canary") == std::string::npos);
+    kept |= entry == "HF_TOKENS_ARE_FINE=1";
+  }
+  CHECK(kept);
 }
 
 namespace {

@@ -160,6 +160,21 @@ TEST_CASE("worker: a program that cannot be started is an error, one that says n
   CHECK(silent->reason.find("ended with status 1 and no answer while starting") != std::string::npos);
 }
 
+TEST_CASE("worker: no token is in its environment", "[bench]") {
+  test::TempFolder temp;
+  auto script = temp / "worker";
+  auto seen = temp / "environment";
+  test::put(script, "#!/bin/sh\nenv > '" + seen.string() + "'\n");
+  std::filesystem::permissions(script, std::filesystem::perms::owner_all);
+  ::setenv("HF_TOKEN", "hf_canary", 1);
+  const auto result = run_in_worker(request_for("copy"), {script, std::chrono::seconds(10)}, {}, {});
+  ::unsetenv("HF_TOKEN");
+  std::ifstream stream(seen);
+  const std::string text{std::istreambuf_iterator<char>(stream), {}};
+  CHECK(text.find("PATH=") != std::string::npos);
+  CHECK(text.find("canary") == std::string::npos);
+}
+
 TEST_CASE("worker: a shape that does not fit is refused before memory is taken", "[bench]") {
   auto request = request_for("copy");
   request.checks = {{{"rows", std::int64_t{1} << 20}, {"cols", std::int64_t{1} << 19}}};

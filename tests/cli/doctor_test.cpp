@@ -117,7 +117,7 @@ TEST_CASE("doctor: each route fails alone, with its own reason", "[cli]") {
       {"/refs$", lie::stalled(), "repository", "failed", nullptr, "timeout", 1},
       {"README", lie::status(503), "file", "refused", 503, nullptr, 1},
       {"README", lie::redirect(302, "http://127.0.0.1:1/x"), "file", "failed", nullptr, "connect", 1},
-      {"README", lie::redirect(302, "http://no.such.host.invalid/x"), "file", "failed", nullptr, "dns", 1},
+      {"README", lie::redirect(302, "https://no.such.host.invalid/x"), "file", "failed", nullptr, "dns", 1},
       {"/overview$", lie::status(429), "organisation", "refused", 429, nullptr, 1},
       {"/overview$", lie::status(404), "organisation", "ok", 404, nullptr, 0},  // a user, or nobody
       {"/tree/", lie::status(403), "listing", "refused", 403, nullptr, 1},
@@ -161,8 +161,9 @@ TEST_CASE("doctor: a Hub that is not there is one problem, however many routes l
   CHECK(route(report, "repository")["failure"] == "connect");
   CHECK(route(report, "listing")["result"] == "not tried");
   // A proxy that is not there is no better.
-  auto proxy =
-      world.doctor({}, {{"HF_ENDPOINT", "http://hub.invalid"}, {"http_proxy", "http://nowhere.invalid:1"}});
+  auto proxy = world.doctor({}, {{"HF_ENDPOINT", "http://hub.invalid"},
+                                 {"KERNELS_ALLOW_HTTP", "1"},
+                                 {"http_proxy", "http://nowhere.invalid:1"}});
   CHECK(proxy.status == 1);
   CHECK(route(json::parse(proxy.out), "file")["failure"] == "proxy");
   // Nor is a server that speaks no TLS.

@@ -347,7 +347,7 @@ TEST_CASE("lock: trouble on the way is told with the URL and the way out", "[cli
                Row{lie::status(403, {{"X-Error-Code", "GatedRepo"}}), 3, "is gated"},
                Row{lie::json_garbage(), 3, "is not valid JSON"}, Row{lie::rate_limited(4000), 3, "429"},
                Row{lie::redirect_loop(), 3, "more than 20 redirects"},
-               Row{lie::redirect(302, "file:///etc/passwd"), 3, "only http and https"},
+               Row{lie::redirect(302, "file:///etc/passwd"), 4, "only http and https"},
                Row{lie::huge_header(), 3, "headers are longer"},
                Row{lie::cut_after(3), 3, "fetching http://127.0.0.1"});
   CAPTURE(row.text);

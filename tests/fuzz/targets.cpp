@@ -109,6 +109,11 @@ void hub_answers(std::string_view bytes) {
   require(!text || text->size() <= 500, "an error text is short");
   auto page = parse_tree_page(bytes, "the answer");
   if (!page) return;
+  if (check_file_set(*page)) {
+    std::set<std::string> paths;
+    for (const auto& file : *page)
+      require(paths.insert(file.path.str()).second, "no path is there twice");
+  }
   for (const auto& file : *page) {
     require(file.size <= kMaxFileSize, "a size is bounded");
     require(BlobId::parse(file.blob.str()).has_value(), "a blob has the name of a blob");
@@ -208,6 +213,8 @@ void url(std::string_view bytes) {
     require(source->scheme == "http" || destination->scheme == "https", "https never goes down to http");
     require(source->is_loopback() || !destination->is_loopback(), "nothing public leads to this machine");
     require(to->find('#') == std::string::npos, "a fragment is not sent");
+    auto plain = hub::check_encryption(*destination, hub::PlainHttp::loopback_only);
+    require(plain || (destination->scheme == "http" && !destination->is_loopback()), "https is encrypted");
   }
 }
 
@@ -215,6 +222,7 @@ void headers(std::string_view bytes) {
   hub::parse_rate_limit(bytes);
   hub::parse_retry_after(bytes);
   hub::next_link(bytes);
+  hub::parse_content_range(bytes);
   hub::ResponseHead head;
   head.status = 429;
   head.headers.emplace("ratelimit", bytes);

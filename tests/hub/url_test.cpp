@@ -98,7 +98,7 @@ TEST_CASE("redirect: targets are resolved against the address that answered", "[
       {"http://h/a", "https://h/a", "https://h/a"},
       {"http://h/a", "http://other/a", "http://other/a"},
       {"http://127.0.0.1:1/a", "http://127.0.0.1:2/b", "http://127.0.0.1:2/b"},
-      {"http://127.0.0.1:1/a", "http://169.254.169.254/b", "http://169.254.169.254/b"},
+      {"http://169.254.1.1/a", "http://169.254.169.254/b", "http://169.254.169.254/b"},
       {"https://h/a", "/x?u=http://y/z", "https://h/x?u=http://y/z"},
   }));
   CAPTURE(row.from, row.location);
@@ -127,13 +127,15 @@ TEST_CASE("redirect: an address that must not be followed is an error that shows
       {"this machine", "https://h/a", "https://127.0.0.1/", "own addresses"},
       {"this machine by name", "https://h/a", "https://localhost/", "own addresses"},
       {"this machine by IPv6", "http://h/a", "http://[::1]:8080/", "own addresses"},
+      {"the cloud's metadata, even from this machine", "http://127.0.0.1:1/a", "http://169.254.169.254/x",
+       "own addresses"},
       {"the cloud's metadata", "http://h/a", "http://169.254.169.254/latest", "own addresses"},
       {"port out of range", "https://h/a", "https://h:99999/", "port"},
   }));
   INFO(row.name);
   auto to = redirect_target(row.from, row.location);
   REQUIRE_FALSE(to);
-  CHECK(to.error().code() == Errc::network);
+  CHECK(to.error().code() == Errc::integrity);
   CHECK_THAT(to.error().text(), contains(row.in_error));
   CHECK(to.error().text().find("secret") == std::string::npos);
   CHECK(to.error().text().find('\r') == std::string::npos);

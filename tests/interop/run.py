@@ -5,6 +5,7 @@ Hub or our cache as theirs. Ends with 77 if the packages cannot be installed her
 """
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ import fixtures
 from environments import IndexUnreachable, environment
 from fixtures import Program, Server, clean_environment, put
 
-PYTHON_NEW = PYTHON_016 = PROGRAM = BUILT = LAYER_CHOICES = VARIANT_DECISIONS = None
+PYTHON_NEW = PYTHON_016 = PROGRAM = BUILT = LAYER_CHOICES = VARIANT_DECISIONS = FAULTY_HUBS = None
 VARIANT_ROUNDS = 4000
 TRUSTED = ("--trusted-publisher", "acme")
 
@@ -55,6 +56,8 @@ def project(folder: Path, dependencies: dict) -> Path:
 class Interop(unittest.TestCase):
     """One cache that our program filled by `import`; every test has fresh folders beside it."""
 
+    KERNELS = ("acme/doubler", "acme/quadrupler", "acme/vector", "acme/many")
+
     @classmethod
     def setUpClass(cls):
         cls.temp = tempfile.TemporaryDirectory(prefix="kernels-interop-")
@@ -66,6 +69,8 @@ class Interop(unittest.TestCase):
                                      ("acme/quadrupler", 1, fixtures.write_dependent),
                                      ("acme/vector", 1, fixtures.write_vector),
                                      ("acme/many", 1, lambda folder: fixtures.write_many(folder, 2500))):
+            if repo not in cls.KERNELS:
+                continue
             source = cls.root / "sources" / f"{repo.replace('/', '-')}-v{version}"
             write(source)
             cls.take(repo, version, source)
@@ -357,6 +362,113 @@ class LockFiles(Interop):
                 self.assertEqual({name: after[name] for name in before}, before)
 
 
+class Liars(Interop):
+    """The same lies to both: what they keep of them."""
+
+    KERNELS = ("acme/doubler",)
+
+    # Attack of speed-and-reliability.md §6 → what it is, and what we do: refuse, or end with the right bytes.
+    ATTACKS = {
+        "1": ("a body of the right size with other bytes", "refused"),
+        "2": ("a body that ends early, declared so", "refused"),
+        "3": ("bytes beyond the declared length", "right bytes"),
+        "4": ("16 MiB in place of 1 MiB", "refused"),
+        "9": ("304 without a condition", "refused"),
+        "10": ("gzip that was not asked for", "refused"),
+        "13": ("a redirect to file://", "refused"),
+        "15": ("a redirect to another port", "right bytes"),
+        "16": ("a redirect with a user name as the host", "refused"),
+        "17": ("a redirect to look-alike dots", "refused"),
+        "19": ("two lengths", "refused"),
+        "20": ("two ETags", "right bytes"),
+        "21": ("a circle of redirects", "refused"),
+        "65": ("a planted blob", "right bytes"),
+    }
+    PEER = """
+import json, os, sys
+from concurrent.futures import ThreadPoolExecutor
+from huggingface_hub import snapshot_download
+revision, hubs = json.loads(sys.argv[1])
+def take(item):
+    name, url, cache = item
+    try:
+        return name, snapshot_download("acme/doubler", repo_type="kernel", revision=revision, cache_dir=cache, endpoint=url, etag_timeout=3)
+    except BaseException as error:
+        return name, "!" + type(error).__name__
+with ThreadPoolExecutor(len(hubs)) as pool:
+    print(json.dumps(dict(pool.map(take, hubs))))
+"""
+
+    def verdict(self, cache: Path) -> str:
+        """What lies under the file's name in the snapshot."""
+        commit = self.commits["acme/doubler", 1]
+        file = cache / "kernels--acme--doubler" / "snapshots" / commit / "build" / "torch-cpu" / "weights.bin"
+        if not file.exists():
+            return "refused"
+        right = (self.source("acme-doubler-v1") / "build" / "torch-cpu" / "weights.bin").read_bytes()
+        return "right bytes" if file.read_bytes() == right else "WRONG BYTES ACCEPTED"
+
+    def plant(self, cache: Path) -> None:
+        right = (self.source("acme-doubler-v1") / "build" / "torch-cpu" / "weights.bin").read_bytes()
+        put(cache / "kernels--acme--doubler" / "blobs" / hashlib.sha256(right).hexdigest(), b"evil" * (len(right) // 4))
+
+    def test_what_a_lying_hub_achieves(self):
+        folder = project(self.place / "project", {"acme/doubler": 1})
+        commit = self.commits["acme/doubler", 1]
+        with Server(PROGRAM, self.ours, *TRUSTED) as server:
+            PROGRAM.run("lock", folder, cache=self.cache, endpoint=server.url)
+            liars = subprocess.Popen([FAULTY_HUBS, server.url.rsplit(":", 1)[1]], stdin=subprocess.PIPE,
+                                     stdout=subprocess.PIPE, text=True)
+            try:
+                urls = {"65": server.url}
+                while line := liars.stdout.readline().strip():
+                    name, urls[name] = line.split()
+                caches = {who: {name: self.place / who / name / "hub" for name in urls} for who in ("ours", "theirs")}
+                for who in caches:
+                    self.plant(caches[who]["65"])
+                for name, url in urls.items():
+                    command = [PROGRAM.path, "download", str(folder), "--all-variants"]
+                    subprocess.run(command, env=clean_environment(caches["ours"][name], url, KERNELS_HTTP_RETRIES=0,
+                                                                  HF_TOKEN="hf_canary"),
+                                   capture_output=True, timeout=60)
+                led = {"ours": self.led_away(liars)}
+                hubs = [(name, url, str(caches["theirs"][name])) for name, url in urls.items()]
+                run = subprocess.run([str(PYTHON_NEW), "-c", self.PEER, json.dumps([commit, hubs])],
+                                     env=clean_environment(self.cache, server.url, HF_HUB_DOWNLOAD_TIMEOUT=3,
+                                                           HF_TOKEN="hf_canary"),
+                                     capture_output=True, text=True, timeout=120)
+                self.assertEqual(run.returncode, 0, run.stderr)
+                both = self.led_away(liars)
+                led["theirs"] = {name: [all - ours for all, ours in zip(both[name], led["ours"][name])] for name in both}
+            finally:
+                liars.communicate(timeout=10)
+        self.show({who: {name: self.verdict(cache) for name, cache in caches[who].items()} for who in caches}, led)
+
+    @staticmethod
+    def led_away(liars) -> dict:
+        """Requests, and those with a token, that came to where redirects of an attack lead."""
+        out = {}
+        for name in ("15", "16", "17"):
+            liars.stdin.write(name + "\n")
+            liars.stdin.flush()
+            out[name] = [int(number) for number in liars.stdout.readline().split()]
+        return out
+
+    def show(self, verdicts: dict, led: dict) -> None:
+        lines = [("attack", "kernels", "huggingface_hub")]
+        for name, (what, expected) in self.ATTACKS.items():
+            words = [verdicts[who][name] + (", followed" if led[who].get(name, [0])[0] else "")
+                     + (", WITH THE TOKEN" if led[who].get(name, [0, 0])[1] else "") for who in ("ours", "theirs")]
+            lines.append((f"{name} {what}", *words))
+        print("\n" + "\n".join(f"{a:44} {b:24} {c}" for a, b, c in lines))
+        for name, (what, expected) in self.ATTACKS.items():
+            self.assertEqual(verdicts["ours"][name], expected, f"{name} {what}")
+        self.assertEqual(led["ours"], {"15": [1, 0], "16": [0, 0], "17": [0, 0]})
+        # The reason for this program's first promise.
+        self.assertEqual(verdicts["theirs"]["1"], "WRONG BYTES ACCEPTED")
+        self.assertEqual(verdicts["theirs"]["65"], "WRONG BYTES ACCEPTED")
+
+
 class Differential(unittest.TestCase):
     """Random questions to the package and to us. The scripts take more rounds and a seed when they are run by hand."""
 
@@ -383,13 +495,14 @@ class Differential(unittest.TestCase):
 
 
 def main() -> int:
-    global PYTHON_NEW, PYTHON_016, PROGRAM, BUILT, LAYER_CHOICES, VARIANT_DECISIONS, VARIANT_ROUNDS
+    global PYTHON_NEW, PYTHON_016, PROGRAM, BUILT, LAYER_CHOICES, VARIANT_DECISIONS, VARIANT_ROUNDS, FAULTY_HUBS
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--program", required=True)
     parser.add_argument("--built", type=Path, required=True)
     parser.add_argument("--layer-choices", required=True)
     parser.add_argument("--variant-decisions", required=True)
+    parser.add_argument("--faulty-hubs", required=True)
     parser.add_argument("--variant-rounds", type=int, default=VARIANT_ROUNDS, help="random systems and sets of variants")
     parser.add_argument("tests", nargs="*")
     options = parser.parse_args()
@@ -398,6 +511,7 @@ def main() -> int:
     LAYER_CHOICES = options.layer_choices
     VARIANT_DECISIONS = options.variant_decisions
     VARIANT_ROUNDS = options.variant_rounds
+    FAULTY_HUBS = options.faulty_hubs
     try:
         PYTHON_NEW = environment(options.work, "new", "requirements-new.txt")
         PYTHON_016 = environment(options.work, "016", "requirements-016.txt")

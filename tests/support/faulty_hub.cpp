@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstdio>
 #include <cstdlib>
 #include <regex>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -45,7 +47,10 @@ Lie longer_by(std::uint64_t bytes) {
 Lie endless_chunks() {
   return {.kind = Lie::Kind::endless};
 }
-Lie byte_by_byte(std::chrono::milliseconds interval) {
+Lie chunks_of(std::uint64_t bytes) {
+  return {.kind = Lie::Kind::endless, .count = bytes};
+}
+Lie byte_by_byte(std::chrono::microseconds interval) {
   return {.kind = Lie::Kind::trickle, .interval = interval};
 }
 Lie range_ignored() {
@@ -74,6 +79,9 @@ Lie huge_header(std::uint64_t bytes) {
 }
 Lie gzip_encoded() {
   return {.kind = Lie::Kind::gzip};
+}
+Lie chunks_and_length() {
+  return {.kind = Lie::Kind::two_lengths};
 }
 Lie stalled() {
   return {.kind = Lie::Kind::stall};
@@ -322,7 +330,13 @@ class FaultyHub::Session {
         send_whole(message) && send_body(std::string(lie.count, '+'));
         return false;
       case Lie::Kind::endless:
-        return send_endless(std::move(message));
+        return send_endless(std::move(message), lie.count);
+      case Lie::Kind::two_lengths: {
+        message.set("Transfer-Encoding", "chunked");
+        std::array<char, 32> size{};
+        std::snprintf(size.data(), size.size(), "%zx\r\n", message.body.size());
+        return send_head(message) && send_body(size.data() + message.body + "\r\n0\r\n\r\n");
+      }
       case Lie::Kind::trickle:
         return trickle(lie, message);
       case Lie::Kind::gzip:
@@ -339,14 +353,14 @@ class FaultyHub::Session {
     }
   }
 
-  bool send_endless(Message message) {
+  bool send_endless(Message message, std::uint64_t count) {
     message.remove("Content-Length");
     message.set("Transfer-Encoding", "chunked");
     std::string chunk = "10000\r\n" + std::string(0x10000, '#') + "\r\n";
     if (!send_head(message)) return false;
-    while (!hub_.wait_or_stop(std::chrono::milliseconds(0)) && send_body(chunk)) {
-    }
-    return false;
+    for (std::uint64_t sent = 0; count == 0 || sent < count; sent += 0x10000)
+      if (hub_.wait_or_stop(std::chrono::milliseconds(0)) || !send_body(chunk)) return false;
+    return send_body("0\r\n\r\n");
   }
 
   bool trickle(const Lie& lie, const Message& message) {
@@ -415,6 +429,8 @@ void FaultyHub::accept_all() {
       ::close(socket);
       return;
     }
+    int on = 1;  // head and body go one by one: without this each answer waits for an acknowledgement
+    ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     open_.insert(socket);
     sessions_.emplace_back([this, socket, number] { serve(socket, number); });
   }
@@ -427,7 +443,7 @@ void FaultyHub::serve(int socket, int number) {
   ::close(socket);
 }
 
-bool FaultyHub::wait_or_stop(std::chrono::milliseconds time) {
+bool FaultyHub::wait_or_stop(std::chrono::microseconds time) {
   std::unique_lock lock(mutex_);
   return stopped_.wait_for(lock, time, [this] { return stopping_; });
 }

@@ -24,10 +24,11 @@ struct Lie {
     shorten,        ///< only `count` bytes, and declared so
     flip,           ///< the right size, but the byte at `count` is wrong
     extend,         ///< `count` bytes more than declared
-    endless,        ///< chunks without end
+    endless,        ///< chunks without end, or `count` bytes of them
     trickle,        ///< one byte of the body every `interval`
     ignore_range,   ///< 200 and the whole file to a Range
     edit_headers,   ///< the right body; headers named in `removed` are dropped, `headers` are added
+    two_lengths,    ///< chunks, and beside them a Content-Length
     gzip,           ///< compressed, although identity was asked for
     stall,          ///< no answer at all
     stall_in_body,  ///< silence after `count` bytes of the body
@@ -38,7 +39,7 @@ struct Lie {
   std::vector<std::string> removed = {};
   std::string body = {};
   std::uint64_t count = 0;
-  std::chrono::milliseconds interval{0};
+  std::chrono::microseconds interval{0};
 };
 
 /// In header values and bodies `{target}` stands for the target of the request, `{url}` for this server.
@@ -53,7 +54,8 @@ Lie shortened_to(std::uint64_t body_bytes);  ///< also a 206 that holds less tha
 Lie flipped_at(std::uint64_t body_offset);
 Lie longer_by(std::uint64_t bytes);
 Lie endless_chunks();
-Lie byte_by_byte(std::chrono::milliseconds interval = std::chrono::seconds(1));
+Lie chunks_of(std::uint64_t bytes);  ///< as many, whatever was declared
+Lie byte_by_byte(std::chrono::microseconds interval = std::chrono::seconds(1));
 Lie range_ignored();
 Lie wrong_content_range(std::string value);
 Lie redirect(int code, std::string location);  ///< to `http://…`, another port, `file:///…`
@@ -63,6 +65,7 @@ Lie without_header(std::string name);
 Lie header(std::string name, std::string value);  ///< replaces one: a wrong Link, size, hash or encoding
 Lie huge_header(std::uint64_t bytes = 1U << 20U);
 Lie gzip_encoded();
+Lie chunks_and_length();
 Lie stalled();
 Lie stalled_after(std::uint64_t body_bytes);
 Lie json_garbage(std::string body = "[{\"path\": ");
@@ -124,7 +127,7 @@ class FaultyHub {
   void accept_all();
   void serve(int socket, int number);
   const Lie* lie_for(const SeenRequest& request);
-  bool wait_or_stop(std::chrono::milliseconds time);
+  bool wait_or_stop(std::chrono::microseconds time);
 
   int upstream_port_;
   int listener_ = -1;

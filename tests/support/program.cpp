@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,12 +69,17 @@ Outcome run_program(const std::vector<std::string>& arguments, const RunOptions&
     int null = ::open("/dev/null", O_RDONLY);
     ::dup2(null, 0);
     if (options.measure_memory) hand_over(memory[1], 3);
+    if (options.allow_core) {
+      rlimit unlimited{.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+      ::setrlimit(RLIMIT_CORE, &unlimited);
+    }
     if (::chdir(options.folder.c_str()) == 0) ::execvpe(argv[0], argv.data(), envp.data());
     ::_exit(127);
   }
   ::close(out[1]);
   ::close(err[1]);
   ::close(memory[1]);
+  if (options.meanwhile) options.meanwhile(child);
   Outcome outcome;
   auto begin = std::chrono::steady_clock::now();
   bool signalled = false;
@@ -96,6 +102,7 @@ Outcome run_program(const std::vector<std::string>& arguments, const RunOptions&
   ::waitpid(child, &status, 0);
   if (std::string kib; drain(memory[0], kib)) outcome.peak_kib = std::stol(kib);
   ::close(memory[0]);
+  outcome.dumped_core = WIFSIGNALED(status) && WCOREDUMP(status);
   outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return outcome;
 }

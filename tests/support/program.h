@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@ struct Outcome {
   int status = -1;  ///< exit status; 128 + N after signal N
   std::string out;
   std::string err;
+  bool dumped_core = false;
   long peak_kib = 0;  ///< most memory that it held at a time, with `measure_memory`
 };
 
@@ -24,6 +26,9 @@ struct RunOptions {
   std::chrono::milliseconds signal_after{0};
   int signal = 15;
   bool measure_memory = false;  ///< not together with a signal
+  bool allow_core = false;      ///< let the system write a core dump
+  /// Called with the process's number as soon as it runs; what it prints is read afterwards.
+  std::function<void(int)> meanwhile = {};
 };
 
 /// Runs a program and waits for it. The first argument is the program.

@@ -76,15 +76,19 @@ struct FileStamp {
 std::optional<FileStamp> file_stamp(const std::filesystem::path& path);
 std::optional<FileStamp> file_stamp(const char* path);
 std::optional<FileStamp> file_stamp(int fd);
+/// The same of the path itself: nothing for a link, wherever it leads.
+std::optional<FileStamp> plain_file_stamp(const char* path);
 
 /// An advisory lock of flock(2), released when destroyed. Where locks do not work (read-only or network file
 /// systems) `try_lock` says so; nothing here relies on a lock for correctness.
 class FileLock {
  public:
   enum class Outcome { locked, held_by_another, unavailable };
+  enum class Kind { exclusive, shared };
 
   /// Takes the lock on `path`, making the file if needed, without waiting.
-  static std::pair<Outcome, FileLock> try_lock(const std::filesystem::path& path);
+  static std::pair<Outcome, FileLock> try_lock(const std::filesystem::path& path,
+                                               Kind kind = Kind::exclusive);
 
  private:
   UniqueFd fd_;

@@ -56,6 +56,11 @@ class Layout {
 /// The text of a snapshot's link to a blob: `../../` and one more `../` for each folder of the path.
 std::string link_target(const RepoPath& path, const BlobId& id);
 
+/// Whether every folder below that of the repository, down to `folder`, is a folder of its own: a link there
+/// would lead what is written, or read, to another place. What does not exist yet is fine.
+/// Errors  integrity.
+Status check_no_links(const Layout& layout, const RepoId& repo, const std::filesystem::path& folder);
+
 /// The repositories in the cache, sorted by name. Folders with other names are ignored.
 /// Errors  not_found: there is no cache folder.
 Result<std::vector<RepoId>> list_repositories(const Layout& layout);

@@ -30,7 +30,8 @@ class Api {
   void refs(const RepoId& repo, Then<RepositoryRefs> then);
   void revision(const RepoId& repo, const std::string& revision, Then<RevisionInfo> then);
   /// All files below `build/` at a commit, every page, in the Hub's order. A repository without `build/`:
-  /// empty.
+  /// empty. Errors  integrity also for a listing that does not end, goes on at another host, or names files
+  /// that cannot be beside each other.
   void build_files(const RepoId& repo, const Commit& commit, Then<std::vector<FileEntry>> then);
   /// A small file; `revision` may be a branch. Its content, at most 8 MiB.
   void file(const RepoId& repo, const std::string& revision, const RepoPath& path, Then<std::string> then);
@@ -47,7 +48,7 @@ class Api {
   void get_parsed(const RepoId* repo, const std::string& url,
                   std::function<Result<T>(const HttpResponse&)> parse, Then<T> then);
   void next_tree_page(const RepoId& repo, std::string url, std::vector<FileEntry> files,
-                      Then<std::vector<FileEntry>> then);
+                      Then<std::vector<FileEntry>> then, std::size_t page_number = 1);
 
   HttpClient& client_;
   std::string endpoint_;

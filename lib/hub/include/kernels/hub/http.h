@@ -15,6 +15,7 @@
 
 #include "kernels/base/error.h"
 #include "kernels/base/secret.h"
+#include "kernels/hub/url.h"
 
 namespace kernels::hub {
 
@@ -83,6 +84,7 @@ using HttpDone = std::function<void(Result<HttpResponse>)>;
 struct HttpOptions {
   std::string endpoint;  ///< the token is sent to this origin and no other
   Secret token;
+  PlainHttp plain_http = PlainHttp::loopback_only;
   std::string user_agent;
   std::string ca_file;  ///< certificates to trust instead of the system's; empty: the system's
   std::chrono::seconds connect_timeout{10};
@@ -102,8 +104,10 @@ struct HttpCounters {
 ///
 /// `start` queues a transfer; `run` drives all of them and those that their callbacks start, until none is
 /// left. Redirects are followed here (at most 20): the token is dropped for good at the first change of
-/// scheme, host or port, https never goes down to http. HTTP/1.1 on several connections, which beats one
-/// HTTP/2 connection for bulk. Certificates are checked. Errors of a transfer   network: no connection,
+/// scheme, host or port, https never goes down to http, and plain
+/// http leaves this machine only if that is allowed. HTTP/1.1 on several connections, which beats one
+/// HTTP/2 connection for bulk. Certificates are checked, from TLS 1.2
+/// on. Errors of a transfer   network: no connection,
 /// timeout, broken or malformed answer; interrupted: stopped. Threads                all calls from one
 /// thread, except `post`.
 class HttpClient {

@@ -28,6 +28,15 @@ struct RateLimit {
 };
 std::optional<RateLimit> parse_rate_limit(std::string_view text);
 
+/// The header `bytes 0-499/1234`: both ends included, and the size of the whole file.
+struct ContentRange {
+  std::uint64_t first = 0;
+  std::uint64_t last = 0;
+  std::uint64_t total = 0;
+};
+/// Nothing for any other form; says nothing about whether the numbers fit each other.
+std::optional<ContentRange> parse_content_range(std::string_view text);
+
 /// The URL of `rel="next"` in a Link header, as it stands there.
 std::optional<std::string> next_link(std::string_view header);
 

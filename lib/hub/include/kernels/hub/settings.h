@@ -8,6 +8,7 @@
 
 #include "kernels/base/error.h"
 #include "kernels/base/secret.h"
+#include "kernels/hub/url.h"
 
 namespace kernels::hub {
 
@@ -19,6 +20,7 @@ Environment process_environment();
 struct Settings {
   std::string endpoint = "https://huggingface.co";  ///< `HF_ENDPOINT`, without trailing slash
   std::string endpoint_source = "default";          ///< the variable, or `default`
+  PlainHttp plain_http = PlainHttp::loopback_only;  ///< `KERNELS_ALLOW_HTTP`
   Secret token;                                     ///< empty: anonymous
   std::string token_source;                         ///< `HF_TOKEN`, or the file; empty: anonymous
   bool offline = false;                             ///< `HF_HUB_OFFLINE`, else `TRANSFORMERS_OFFLINE`
@@ -39,7 +41,8 @@ struct Settings {
 /// "true" is `1`, `ON`, `YES` or `TRUE` in any letter case; anything else is false.
 bool is_true(const std::string& text);
 
-/// Errors  invalid_argument: an endpoint that is no http(s) address, a timeout that is no number, no home
+/// Errors  invalid_argument: an endpoint that is no http(s) address, or plain http to another machine without
+/// `KERNELS_ALLOW_HTTP`, a timeout that is no number, no home
 /// folder.
 Result<Settings> read_settings(const Environment& environment);
 

@@ -21,10 +21,20 @@ struct Origin {
 /// Errors  invalid_argument: another scheme, user-info in the address, an odd host name, control characters.
 Result<Origin> origin_of(std::string_view url);
 
+/// Whether requests may go unencrypted to other machines.
+enum class PlainHttp {
+  loopback_only,
+  allowed,  ///< the user asked for it with `KERNELS_ALLOW_HTTP`
+};
+
+/// Errors  invalid_argument: plain http to another machine, which was not asked for.
+Status check_encryption(const Origin& origin, PlainHttp plain);
+
 /// A redirect's target, resolved against the URL that answered with it (RFC 3986 §5, as far as Location
-/// needs). Errors  network: an address that must not be followed: another scheme than http and https, a step
-/// from https
-///         down to http, user-info, control characters, or from a public host to a loopback address.
+/// needs). Errors  integrity: an address that must not be followed: another scheme than http and https, a
+/// step from https
+///         down to http, user-info, control characters, from a public host to a loopback address, or to
+///         the link-local addresses where clouds keep credentials.
 Result<std::string> redirect_target(std::string_view from, std::string_view location);
 
 /// Everything outside letters, digits, `_ . - ~` becomes %XX; `keep_slashes` leaves `/` alone.

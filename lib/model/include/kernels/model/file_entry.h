@@ -41,6 +41,11 @@ struct FileEntry {
   auto operator<=>(const FileEntry&) const = default;
 };
 
+/// Whether the files can lie in one folder on every machine: no path twice, none that is a folder for others,
+/// none that differ only in the case of their ASCII letters.
+/// Errors  integrity, with both names. Cost: sorts the paths once.
+Status check_file_set(const std::vector<FileEntry>& files);
+
 /// Largest file that is accepted anywhere: what the Python packages accept over plain HTTP.
 inline constexpr std::uint64_t kMaxFileSize = 50'000'000'000;
 
