@@ -13,8 +13,8 @@ static constexpr std::size_t kPiece = 1 << 20;
 
 std::unexpected<Error> wrong_bytes(const fs::path& path, const std::string& expected,
                                    const std::string& found) {
-  return fail(Error(Errc::integrity,
-                    "`" + path.string() + "`: expected " + expected + ", found " + found + " (rule content)")
+  return fail(Error(Errc::integrity, "`" + path.string() + "`: expected " + expected + ", found " + found +
+                                         " (rule locked-content)")
                   .with_hint("run `kernels download` again, which fetches what is wrong"));
 }
 

@@ -53,7 +53,7 @@ class ContentReader {
   void hand_over();
 
   const std::vector<Content>& contents_;
-  std::array<Slot, 4> slots_;
+  std::array<Slot, 8> slots_;
   std::size_t filled_ = 0;  ///< slots handed over so far
   std::size_t taken_ = 0;   ///< slots taken so far
   std::mutex mutex_;

@@ -155,18 +155,22 @@ Status UnpackProcess::start(int archive, const Frame& frame, std::string where) 
   UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
   ::fcntl(read_end.get(), F_SETPIPE_SZ, static_cast<int>(kBuffer));  // fewer waits, where that is allowed
-  where_ = std::move(where);
   child_ = ::fork();
-  if (child_ < 0) return fail(system_error("start a process to unpack", where_, errno));
-  if (child_ == 0) run_child(archive, write_end.get(), frame, where_);
-  answers_ = std::move(read_end);
-  buffer_.resize(kBuffer);
+  if (child_ < 0) return fail(system_error("start a process to unpack", where, errno));
+  if (child_ == 0) run_child(archive, write_end.get(), frame, where);
+  listen(std::move(read_end), std::move(where));
   return {};
+}
+
+void UnpackProcess::listen(UniqueFd answers, std::string where) {
+  answers_ = std::move(answers);
+  where_ = std::move(where);
+  buffer_.resize(kBuffer);
 }
 
 std::unexpected<Error> UnpackProcess::ended() {
   int status = 0;
-  while (::waitpid(child_, &status, 0) < 0 && errno == EINTR) {
+  while (child_ > 0 && ::waitpid(child_, &status, 0) < 0 && errno == EINTR) {
   }
   child_ = -1;
   std::string how = WIFSIGNALED(status) ? "its end by signal " + std::to_string(WTERMSIG(status)) +

@@ -42,6 +42,9 @@ class UnpackProcess {
   /// `where` names the archive in errors. Errors  io: no process, no pipe.
   Status start(int archive, const Frame& frame, std::string where);
 
+  /// Takes answers from a descriptor, whoever writes them. `start` does it with the child's.
+  void listen(UniqueFd answers, std::string where);
+
   /// Waits for the next message. Errors  integrity: the child refuses the archive, has ended out of turn
   /// (rule `reader`) or says what makes no sense; io.
   Result<Message> next();
