@@ -56,7 +56,8 @@ ExitCode run_prune(const CacheOptions& options, App& app) {
   auto settings = app.settings();
   if (!settings) return app.fail(settings.error());
   auto dry = options.dry_run ? ops::DryRun::yes : ops::DryRun::no;
-  auto pruned = ops::prune_cache(cache::Layout(settings->cache, settings->state), std::chrono::days(options.days), dry);
+  auto pruned =
+      ops::prune_cache(cache::Layout(settings->cache, settings->state), std::chrono::days(options.days), dry);
   if (!pruned) return app.fail(pruned.error());
   app.out().result(options.json ? cache_prune_json(settings->cache.string(), *pruned, dry)
                                 : cache_prune_text(*pruned, dry));

@@ -4,7 +4,7 @@ _kernels() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case "${words:+$words }$word" in
-      'lock'|'download'|'check'|'versions'|'variants'|'info'|'inspect'|'doctor'|'verify-signature'|'verify-blob'|'import'|'serve'|'bundle'|'bundle ls'|'bundle verify'|'bench'|'benchmark'|'cache'|'cache path'|'completion') words="${words:+$words }$word" ;;
+      'lock'|'download'|'check'|'versions'|'variants'|'info'|'inspect'|'doctor'|'verify-signature'|'verify-blob'|'import'|'serve'|'bundle'|'bundle ls'|'bundle verify'|'bench'|'benchmark'|'cache'|'cache path'|'cache ls'|'cache verify'|'cache prune'|'completion') words="${words:+$words }$word" ;;
     esac
   done
   case "$words" in
@@ -26,8 +26,11 @@ _kernels() {
     'bundle verify') options='--help --json --quiet --verbose --offline --cache --endpoint' ;;
     'bench') options='--help --device --workload --function --dtype --validate-only --seed --budget --time-limit --tvm-ffi --save --json --quiet --verbose --offline --cache --endpoint' ;;
     'benchmark') options='--help --device --workload --function --dtype --validate-only --seed --budget --time-limit --tvm-ffi --save --json --quiet --verbose --offline --cache --endpoint' ;;
-    'cache') options='path --help --quiet --verbose --offline --cache --endpoint' ;;
+    'cache') options='path ls verify prune --help --quiet --verbose --offline --cache --endpoint' ;;
     'cache path') options='--help --quiet --verbose --offline --cache --endpoint' ;;
+    'cache ls') options='--help --json --quiet --verbose --offline --cache --endpoint' ;;
+    'cache verify') options='--help --repair --json --quiet --verbose --offline --cache --endpoint' ;;
+    'cache prune') options='--help --days --dry-run --json --quiet --verbose --offline --cache --endpoint' ;;
     'completion') options='--help --quiet --verbose --offline --cache --endpoint bash zsh fish' ;;
   esac
   COMPREPLY=($(compgen -W "$options" -- "${COMP_WORDS[COMP_CWORD]}"))
