@@ -29,7 +29,11 @@ class Repairer {
  public:
   Repairer(const CacheVerifyRequest& request, RepositoryFindings& findings, const EventSink& events,
            const std::stop_token& stop)
-      : request_(request), layout_(request.settings.cache), found_(findings), events_(events), stop_(stop) {}
+      : request_(request),
+        layout_(request.settings.cache, request.settings.state),
+        found_(findings),
+        events_(events),
+        stop_(stop) {}
 
   Status run() {
     remove_strangers();

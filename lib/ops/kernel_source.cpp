@@ -14,6 +14,9 @@
 #include "kernels/ops/trust.h"
 #include "kernels/resolve/variants.h"
 
+#include "variant_content.h"
+#include "variant_signature.h"
+
 namespace kernels::ops {
 
 namespace fs = std::filesystem;
@@ -142,7 +145,7 @@ class HubKernelSource final : public layers::KernelSource {
     for (const auto& warning : resolved->warnings)
       options_.events(Warning{warning});
     auto direct = std::ranges::find(resolved->lock.kernels, true, &LockedKernel::direct);
-    return fetch(*direct, target);
+    return fetch(*direct, target, {});
   }
 
   template <class R>
@@ -165,7 +168,7 @@ class HubKernelSource final : public layers::KernelSource {
     if (!project) return fail(std::move(project).error());
     auto trust = judge_trust(*found, *project ? &**project : nullptr);
     if (!trust.holds) return fail(Error(Errc::untrusted, trust.text).with_hint(trust.hint));
-    return fetch(*found, target);
+    return fetch(*found, target, *project ? (*project)->trust : TrustSettings{});
   }
 
   template <class R>
@@ -197,7 +200,13 @@ class HubKernelSource final : public layers::KernelSource {
   }
 
   /// Fetches the variant that fits, verified against the listing or the lock.
-  Result<layers::LocatedKernel> fetch(const LockedKernel& kernel, const Target& target) {
+  Result<layers::LocatedKernel> fetch(const LockedKernel& kernel, const Target& target,
+                                      const TrustSettings& trust) {
+    auto asked = options_.signatures;
+    asked.policies.push_back(trust.signatures);
+    asked.signers.insert(asked.signers.end(), trust.signers.begin(), trust.signers.end());
+    auto rules = SignatureRules::make(asked);
+    if (!rules) return fail(std::move(rules).error());
     std::vector<std::string> names;
     for (const auto& variant : kernel.variants)
       names.push_back(variant.name);
@@ -210,7 +219,8 @@ class HubKernelSource final : public layers::KernelSource {
     DownloadOptions how{
         .settings = options_.settings,
         .user_agent = options_.user_agent,
-        .links = options_.settings.use_symlinks ? cache::Links::symlinks : cache::Links::copies};
+        .links = options_.settings.use_symlinks ? cache::Links::symlinks : cache::Links::copies,
+        .signatures = *rules};
     if (auto done = download(layout_, plan, how, options_.events, {}); !done)
       return fail(std::move(done).error());
     return located(layout_.snapshot(kernel.repo, kernel.commit) / "build" / *name, *name,
@@ -241,7 +251,23 @@ class HubKernelSource final : public layers::KernelSource {
     if (code) return missing();
     auto name = choose(names, target);
     if (!name) return fail(std::move(name).error());
+    if (auto good = require_signature(request.repo, *commit, build / *name, *name); !good)
+      return fail(std::move(good).error());
     return located(build / *name, *name, commit->str());
+  }
+
+  /// Offline there is no lock that says what was verified when it came.
+  Status require_signature(const RepoId& repo, const Commit& commit, const fs::path& folder,
+                           const std::string& variant) const {
+    auto rules = SignatureRules::make(options_.signatures);
+    if (!rules) return fail(std::move(rules).error());
+    if (rules->policy() != SignaturePolicy::require) return {};
+    auto content = folder_content(folder);
+    if (!content) return fail(std::move(content).error());
+    VariantSignature signature{.repo = repo, .commit = commit, .variant = variant, .result = {}};
+    signature.result = verify_variant(**content, *rules, WithDigest::yes);
+    if (!signature.is_good()) return fail(signature_error(signature));
+    return {};
   }
 
   KernelSourceOptions options_;
@@ -280,7 +306,15 @@ Result<std::shared_ptr<layers::KernelSource>> hub_kernel_source() {
   if (!provider)
     return fail(Error(Errc::not_found, "`libtvm_ffi.so` is neither beside this program nor installed")
                     .with_hint("name it in `KERNELS_TVM_FFI`"));
-  return hub_kernel_source({.settings = std::move(*settings), .provider = std::move(*provider)});
+  KernelSourceOptions options{.settings = std::move(*settings), .provider = std::move(*provider)};
+  if (auto asked = environment("KERNELS_SIGNATURES"); asked && !asked->empty()) {
+    auto policy = parse_signature_policy(*asked);
+    if (!policy)
+      return fail(
+          std::move(policy).error().while_doing("reading the environment variable KERNELS_SIGNATURES"));
+    options.signatures.policies = {*policy};
+  }
+  return hub_kernel_source(std::move(options));
 }
 
 Result<layers::KernelMapping> load_kernel_mapping(const fs::path& folder) {

@@ -97,6 +97,23 @@ TEST_CASE("source: a kernel that was changed after it was locked is refused", "[
   CHECK(done.error().code() == Errc::integrity);
 }
 
+TEST_CASE("source: a kernel that is not signed is refused where the project requires signatures",
+          "[layers]") {
+  Published hub("acme/unsigned");
+  hub.world.project(
+      "[dependencies]\n\"acme/unsigned\" = 1\n[layers.SiluAndMul]\ncpu = { repo = \"acme/unsigned\" }\n"
+      "[trust]\nsignatures = \"require\"\n");
+  REQUIRE(hub.world.kernels({"lock"}).status == 0);
+  auto scope = use_kernel_mapping(*ops::load_kernel_mapping(hub.world.folder()), InheritMapping::no);
+  REQUIRE(scope);
+  SiluAndMul model;
+  auto done =
+      kernelize(model, {.mode = Mode::inference, .device = "cpu", .use_fallback = KernelizeFallback::all});
+  REQUIRE_FALSE(done);
+  CHECK(done.error().code() == Errc::untrusted);
+  CHECK_THAT(describe(done.error()), contains("SignatureBundleMissing"));
+}
+
 TEST_CASE("source: offline the cache is enough, and what it lacks is named", "[layers]") {
   Published hub("acme/offline");
   hub.world.project("[dependencies]\n\"acme/offline\" = 1\n");

@@ -10,6 +10,7 @@
 #include "kernels/layers/kernel_source.h"
 #include "kernels/model/event.h"
 #include "kernels/model/target.h"
+#include "kernels/ops/signatures.h"
 
 namespace kernels::ops {
 
@@ -21,6 +22,8 @@ struct KernelSourceOptions {
   std::optional<Target> target = {};
   std::string user_agent = "kernels-library";
   EventSink events = [](const Event&) {};
+  /// What is asked of signatures, beside what the project of a lock says: the strictest counts.
+  SignatureSettings signatures = {};
 };
 
 /// Kernels from the Hub, from project locks and from folders, through the cache that is shared with the
@@ -29,12 +32,12 @@ struct KernelSourceOptions {
 /// A repository of the Hub is resolved anew in each process and fetched where the cache lacks something; with
 /// `HF_HUB_OFFLINE` the cache must have it. A locked one is taken at its commit and every file is verified
 /// against `kernels.sum`. Publishers that the Hub does not trust need `trust_remote_code`. A folder of the
-/// user's is taken as it is.
+/// user's is taken as it is. Signatures are verified as by `kernels download`.
 std::shared_ptr<layers::KernelSource> hub_kernel_source(KernelSourceOptions options);
 
 /// The same with the settings of the environment, and the provider that is installed with this library or
-/// beside the program (`KERNELS_TVM_FFI` names another). Errors  invalid_argument: a bad setting; not_found:
-/// no provider.
+/// beside the program (`KERNELS_TVM_FFI` names another); `KERNELS_SIGNATURES` counts. Errors
+/// invalid_argument: a bad setting; not_found: no provider.
 Result<std::shared_ptr<layers::KernelSource>> hub_kernel_source();
 
 /// The layers of a project's lock as a mapping: `kernels.lock` and `kernels.sum` of `folder`.
