@@ -35,6 +35,13 @@ bool has_snapshot_entry(const Layout& layout, const RepoId& repo, const Commit& 
   return is_entry(layout.snapshot(repo, commit).string() + "/" + file.path.str(), file);
 }
 
+bool has_snapshot_entries(const Layout& layout, const RepoId& repo, const Commit& commit,
+                          const std::vector<FileEntry>& files) {
+  auto snapshot = layout.snapshot(repo, commit).string() + "/";
+  return std::ranges::all_of(
+      files, [&](const FileEntry& file) { return is_entry(snapshot + file.path.str(), file); });
+}
+
 static Status copy_blob(const fs::path& blob, const fs::path& to) {
   std::error_code code;
   fs::copy_file(blob, to, fs::copy_options::overwrite_existing, code);

@@ -9,6 +9,25 @@ namespace kernels::detail {
 
 namespace {
 
+/// The keys of one object. Most objects have few, which are looked through faster than a tree is built; one
+/// of many, which may be hostile, gets a tree.
+class KeySet {
+ public:
+  /// False if it is there already.
+  bool insert(const std::string& key) {
+    constexpr std::size_t kFew = 16;
+    if (!many_.empty()) return many_.insert(key).second;
+    if (std::ranges::find(few_, key) != few_.end()) return false;
+    few_.push_back(key);
+    if (few_.size() > kFew) many_.insert(few_.begin(), few_.end());
+    return true;
+  }
+
+ private:
+  std::vector<std::string> few_;
+  std::set<std::string> many_;
+};
+
 /// Builds the document and watches for what nlohmann's own builder lets pass: keys given twice, deep nesting.
 class StrictBuilder {
  public:
@@ -29,7 +48,7 @@ class StrictBuilder {
     return descend() && builder_.start_object(size);
   }
   bool key(std::string& value) {
-    if (!keys_.back().insert(value).second) {
+    if (!keys_.back().insert(value)) {
       complaint_ = "the key `" + value + "` is given twice in one object";
       return false;
     }
@@ -61,7 +80,7 @@ class StrictBuilder {
     return false;
   }
   nlohmann::detail::json_sax_dom_parser<Json> builder_;
-  std::vector<std::set<std::string>> keys_;
+  std::vector<KeySet> keys_;
   int most_levels_;
   int depth_ = 0;
   std::string complaint_;

@@ -482,13 +482,20 @@ Status publish(const cache::Layout& layout, const DownloadPlan& plan, cache::Lin
   return {};
 }
 
+/// For files that are in their places.
+Status publish_refs(const cache::Layout& layout, const DownloadPlan& plan) {
+  for (const auto& item : plan.kernels)
+    if (auto published = cache::publish_ref(layout, item.kernel->repo, item.kernel->ref, item.kernel->commit);
+        !published)
+      return published;
+  return {};
+}
+
 /// Nothing is left to do but to look.
 bool is_published(const cache::Layout& layout, const DownloadPlan& plan) {
   if (!plan.fetch.empty() || !plan.unchecked.empty()) return false;
   return std::ranges::all_of(plan.kernels, [&](const DownloadPlan::Kernel& item) {
-    return std::ranges::all_of(item.files, [&](const FileEntry& file) {
-      return cache::has_snapshot_entry(layout, item.kernel->repo, item.kernel->commit, file);
-    });
+    return cache::has_snapshot_entries(layout, item.kernel->repo, item.kernel->commit, item.files);
   });
 }
 
@@ -514,7 +521,8 @@ Result<DownloadReport> download(const cache::Layout& layout, const DownloadPlan&
                     .with_hint("unset `HF_HUB_OFFLINE` and run the command again"));
   }
   std::vector<CacheUse> in_use;
-  if (!is_published(layout, plan))
+  bool is_there = is_published(layout, plan);
+  if (!is_there)
     for (const auto& repo : repositories_of(plan))
       in_use.push_back(CacheUse::shared(layout, repo, stop));
   DownloadReport report;
@@ -528,15 +536,16 @@ Result<DownloadReport> download(const cache::Layout& layout, const DownloadPlan&
     if (!done) return done;
     report = *done;
   }
-  if (auto right = check_new_variants(layout, plan); !right) return fail(std::move(right).error());
+  if (!is_there)
+    if (auto right = check_new_variants(layout, plan); !right) return fail(std::move(right).error());
   report.signatures = signatures.finish();
   if (const auto* refused = signatures.refused()) {
     forget_fetched(layout, plan, refused->repo);
     return fail(signature_error(*refused));
   }
   warn_of_signatures(report.signatures, events);
-  if (auto published = publish(layout, plan, options.links); !published)
-    return fail(std::move(published).error());
+  auto published = is_there ? publish_refs(layout, plan) : publish(layout, plan, options.links);
+  if (!published) return fail(std::move(published).error());
   return report;
 }
 

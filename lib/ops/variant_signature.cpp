@@ -173,9 +173,13 @@ SignatureWork::SignatureWork(const cache::Layout& layout, const SignatureRules& 
     std::set<std::string> chosen;
     for (const auto& file : item.files)
       if (file.path.depth() > 1) chosen.insert(file.path.str().substr(6, file.path.str().find('/', 6) - 6));
-    auto record = cache::VerifiedRecord::load(layout, item.kernel->repo);
-    for (const auto& variant : item.kernel->variants)
-      if (chosen.contains(variant.name)) add(*item.kernel, variant, record, plan);
+    std::optional<cache::VerifiedRecord> record;
+    for (const auto& variant : item.kernel->variants) {
+      if (!chosen.contains(variant.name)) continue;
+      if (!record && find_file(variant, kBundle) != nullptr)
+        record = cache::VerifiedRecord::load(layout, item.kernel->repo);
+      add(*item.kernel, variant, record.value_or(cache::VerifiedRecord{}), plan);
+    }
   }
   bool has_work = std::ranges::any_of(jobs_, [](const Job& job) { return !job.result; });
   if (has_work) thread_ = std::thread([this] { work(); });

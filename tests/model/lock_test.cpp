@@ -246,3 +246,18 @@ TEST_CASE("lock diff: one line for every change, none for none", "[model]") {
   CHECK(std::ranges::count(back, "  - variant torch-cuda") == 1);
   CHECK(back.back().starts_with("+ layer Silu"));
 }
+
+TEST_CASE("json: a key given twice is found in small and in large objects", "[model]") {
+  for (int count : {1, 15, 16, 17, 18, 1000}) {
+    std::string members;
+    for (int i = 0; i < count; ++i)
+      members += "\"k" + std::to_string(i) + "\":1,";
+    auto last = "\"k" + std::to_string(count - 1) + "\":1";
+    auto twice = parse_lock("[{" + members + last + "}]", "kernels.lock");
+    REQUIRE_FALSE(twice);
+    CHECK_THAT(twice.error().text(), contains("is given twice"));
+    auto once = parse_lock("[{" + members + "\"other\":1}]", "kernels.lock");
+    REQUIRE_FALSE(once);
+    CHECK_THAT(once.error().text(), !contains("is given twice"));
+  }
+}

@@ -34,5 +34,8 @@ void sweep_leftovers(const Layout& layout, const RepoId& repo);
 /// Whether a file of a snapshot is there: a link to its blob, or a plain file of the right size.
 bool has_snapshot_entry(const Layout& layout, const RepoId& repo, const Commit& commit,
                         const FileEntry& file);
+/// Whether all of them are.
+bool has_snapshot_entries(const Layout& layout, const RepoId& repo, const Commit& commit,
+                          const std::vector<FileEntry>& files);
 
 }  // namespace kernels::cache
