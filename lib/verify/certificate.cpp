@@ -14,10 +14,6 @@ constexpr const char* kOlderRoot =
     "the trusted root may be too old: name a newer one with `--trusted-root FILE` (any Sigstore client keeps "
     "one)";
 
-Error refuse(std::string text) {
-  return Error(Errc::integrity, std::move(text));
-}
-
 /// The path to one authority, or nothing.
 CertificateHandle issuer_by(X509* certificate, const Authority& authority, Milliseconds time,
                             std::string& complaint) {

@@ -12,10 +12,6 @@ namespace {
 
 using TimestampsHandle = std::unique_ptr<STACK_OF(SCT), Release<SCT_LIST_free>>;
 
-Error refuse(std::string text) {
-  return Error(Errc::integrity, std::move(text));
-}
-
 void append_number(Bytes& out, std::uint64_t value, int bytes) {
   for (int i = bytes - 1; i >= 0; --i)
     out.push_back(static_cast<std::byte>(value >> (8U * static_cast<unsigned>(i))));

@@ -13,10 +13,6 @@ namespace {
 constexpr std::size_t kMostLines = 64;
 constexpr std::size_t kHint = 4;
 
-Error refuse(std::string text) {
-  return Error(Errc::integrity, std::move(text));
-}
-
 /// Cuts the text up to the next newline off; nothing if there is none.
 std::optional<std::string_view> take_line(std::string_view& text) {
   auto end = text.find('\n');

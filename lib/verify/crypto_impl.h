@@ -58,6 +58,11 @@ enum class Digest { by_key, sha256 };
 bool is_signed_by(EVP_PKEY* key, KeyKind kind, std::span<const std::byte> text,
                   std::span<const std::byte> signature, Digest digest = Digest::by_key);
 
+/// Why a signature is not good.
+inline Error refuse(std::string text) {
+  return Error(Errc::integrity, std::move(text));
+}
+
 /// What OpenSSL last complained about, which is forgotten with it.
 std::string last_complaint();
 

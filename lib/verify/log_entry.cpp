@@ -9,10 +9,6 @@ namespace kernels::verify {
 
 namespace {
 
-Error refuse(std::string text) {
-  return Error(Errc::integrity, std::move(text));
-}
-
 constexpr std::array kNodePrefix = {std::byte{1}};
 constexpr std::array kLeafPrefix = {std::byte{0}};
 

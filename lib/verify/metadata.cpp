@@ -1,22 +1,8 @@
 #include "kernels/verify/metadata.h"
 
-#include <algorithm>
-#include <array>
-
 #include "crypto_impl.h"
 
 namespace kernels::verify {
-
-namespace {
-
-constexpr std::array kOutcomes = {
-    Outcome::success,          Outcome::signature_bundle_missing,
-    Outcome::metadata_missing, Outcome::signature_bundle_invalid,
-    Outcome::metadata_invalid, Outcome::signature_verification_failure,
-    Outcome::digest_missing,   Outcome::digest_verification_failure,
-};
-
-}  // namespace
 
 std::string to_string(Outcome outcome) {
   switch (outcome) {
@@ -38,11 +24,6 @@ std::string to_string(Outcome outcome) {
       return "DigestVerificationFailure";
   }
   return "";
-}
-
-std::optional<Outcome> parse_outcome(std::string_view text) {
-  const auto* found = std::ranges::find(kOutcomes, text, [](Outcome outcome) { return to_string(outcome); });
-  return found == kOutcomes.end() ? std::nullopt : std::optional(*found);
 }
 
 VariantVerification verify_metadata(std::optional<std::string_view> metadata,

@@ -22,7 +22,6 @@ enum class Outcome {
 };
 /// `Success`, `SignatureBundleMissing`, …
 std::string to_string(Outcome outcome);
-std::optional<Outcome> parse_outcome(std::string_view text);
 
 struct VariantVerification {
   Outcome outcome = Outcome::signature_bundle_missing;
