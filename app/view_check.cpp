@@ -8,6 +8,7 @@
 #include "text.h"
 #include "view_advice.h"
 #include "view_layers.h"
+#include "view_signature.h"
 
 namespace kernels::app {
 
@@ -180,6 +181,7 @@ Json row_json(const CheckRow& row) {
   for (const auto& capability : row.uncovered)
     out["uncovered_capabilities"].push_back(capability.str());
   out["checks"] = items_json(row);
+  out["signature"] = verification_json(row.signature);
   out["findings"] = findings_json(row);
   out["decisions"] = decisions_json(row);
   out["advice"] = advice_json(row.advice);

@@ -148,6 +148,17 @@ static std::string cache_section(const ops::CacheReport& cache) {
        {"renames", to_text(cache.renames), cache.renames == ops::Works::unknown ? "" : "tried"}});
 }
 
+static std::string policy_text(const ops::TrustReport& trust) {
+  return trust.policy ? to_string(*trust.policy) : "not to be read";
+}
+
+static std::string trust_section(const ops::TrustReport& trust) {
+  return section("Trust",
+                 {{"signatures", policy_text(trust), trust.policy_source},
+                  {"trusted root", "embedded, of " + trust.root_date, "SHA-256 " + trust.root_sha256},
+                  {"unpacking bundles", trust.confinement.str(), "tried"}});
+}
+
 static std::string findings_section(const std::vector<ops::Finding>& findings) {
   std::string out = "Problems\n";
   bool any = false;
@@ -166,6 +177,7 @@ std::string doctor_text(const ops::DoctorReport& report) {
   out += section("Python and frameworks", fact_rows(report.machine, machine::Topic::python));
   out += hub_section(report);
   if (report.cache) out += cache_section(*report.cache);
+  if (report.trust) out += trust_section(*report.trust);
   out += findings_section(report.findings);
   return out + "To describe this machine elsewhere:\n  --target " +
          plain(report.machine.target.description()) + "\n";
@@ -251,6 +263,15 @@ static Json cache_json(const std::optional<ops::CacheReport>& cache) {
           {"renames", works_json(cache->renames)}};
 }
 
+static Json trust_json(const std::optional<ops::TrustReport>& trust) {
+  if (!trust) return nullptr;
+  return {
+      {"signatures", trust->policy ? Json(to_string(*trust->policy)) : Json(nullptr)},
+      {"signatures_source", trust->policy_source},
+      {"trusted_root", {{"embedded", true}, {"sha256", trust->root_sha256}, {"date", trust->root_date}}},
+      {"confinement", {{"landlock", trust->confinement.landlock}, {"seccomp", trust->confinement.seccomp}}}};
+}
+
 static Json route_json(const ops::RouteReport& route) {
   return {
       {"name", route.name},
@@ -282,6 +303,7 @@ std::string doctor_json(const ops::DoctorReport& report) {
   for (const auto& route : report.routes)
     out["routes"].push_back(route_json(route));
   out["cache"] = cache_json(report.cache);
+  out["trust"] = trust_json(report.trust);
   out["problems"] = Json::array();
   for (const auto& finding : report.findings)
     out["problems"].push_back({{"severity", finding.severity == ops::Severity::problem ? "problem" : "note"},

@@ -67,16 +67,21 @@ std::string signatures_json(const std::vector<ops::VariantSignature>& signatures
   Json out = {
       {"schema", "kernels.signatures/1"}, {"trusted_root", root_json(rules)}, {"variants", Json::array()}};
   for (const auto& one : signatures) {
-    const auto& result = one.result;
-    out["variants"].push_back({{"repo_id", one.repo.str()},
-                               {"commit", one.commit ? Json(one.commit->str()) : Json()},
-                               {"variant", one.variant},
-                               {"outcome", to_string(result.outcome)},
-                               {"failed_step", result.step ? Json(to_string(*result.step)) : Json()},
-                               {"reason", null_if_empty(result.reason)},
-                               {"signature", result.signature ? signature_json(*result.signature) : Json()}});
+    Json variant = {{"repo_id", one.repo.str()},
+                    {"commit", one.commit ? Json(one.commit->str()) : Json()},
+                    {"variant", one.variant}};
+    variant.update(verification_json(one.result));
+    out["variants"].push_back(std::move(variant));
   }
   return out.dump(2) + "\n";
+}
+
+Json verification_json(const std::optional<verify::VariantVerification>& result) {
+  if (!result) return nullptr;
+  return {{"outcome", to_string(result->outcome)},
+          {"failed_step", result->step ? Json(to_string(*result->step)) : Json()},
+          {"reason", null_if_empty(result->reason)},
+          {"signature", result->signature ? signature_json(*result->signature) : Json()}};
 }
 
 std::string blob_text(const std::string& file, const verify::Signature& signature) {

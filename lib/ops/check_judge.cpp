@@ -101,6 +101,7 @@ class ContentJudge {
   void signature() {
     if (in_.signature == nullptr) return;
     const auto& result = *in_.signature;
+    row_.signature = result;
     bool required = in_.signatures == SignaturePolicy::require;
     if (result.outcome == verify::Outcome::success)
       return add(Aspect::signature, State::good, "yes",

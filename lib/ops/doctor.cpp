@@ -100,6 +100,8 @@ Result<DoctorReport> examine(const DoctorRequest& request, const std::stop_token
   report.machine = machine::survey(request.survey);
   report.findings = machine_findings(report.machine);
   if (request.survey.sysroot.is_here()) {
+    report.trust = try_trust(request.survey.environment);
+    append(report.findings, trust_findings(*report.trust));
     if (request.settings) {
       if (auto done = examine_hub(request, stop, report); !done) return fail(std::move(done).error());
     } else {

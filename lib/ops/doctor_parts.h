@@ -15,6 +15,9 @@ namespace kernels::ops {
 CacheReport try_cache(const hub::Settings& settings);
 std::vector<Finding> cache_findings(const CacheReport& cache);
 
+TrustReport try_trust(const machine::Environment& environment);
+std::vector<Finding> trust_findings(const TrustReport& trust);
+
 /// The name of a file system by the number of statfs(2).
 std::string file_system_name(std::uint64_t magic);
 

@@ -189,6 +189,17 @@ TEST_CASE("sandbox: a process that takes too much time is ended", "[sandbox]") {
   CHECK((status == 128 + SIGXCPU || status == 128 + SIGKILL));
 }
 
+TEST_CASE("sandbox: what a trial finds is what a confined process has, and the trial's process stays free",
+          "[sandbox]") {
+  auto tried = bundle::try_confinement();
+  CHECK(in_child([&] {
+          auto real = bundle::confine_this_process(kAllowance);
+          return real.landlock == tried.landlock && real.seccomp == tried.seccomp ? 0 : 1;
+        }) == 0);
+  TempFolder temp;
+  put(temp / "file", "x");  // this process can still open and write
+}
+
 TEST_CASE("sandbox: what is active is told in words", "[sandbox]") {
   CHECK(bundle::Confinement{.landlock = 4, .seccomp = true}.str() == "Landlock 4, seccomp");
   CHECK(bundle::Confinement{.landlock = 0, .seccomp = true}.str() == "no Landlock, seccomp");

@@ -4,6 +4,10 @@
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
+#include "kernels/base/hash.h"
+#include "kernels/bundle/sandbox.h"
+#include "kernels/verify/trusted_root.h"
+
 #include "support/catch.h"
 #include "support/world.h"
 
@@ -93,12 +97,33 @@ TEST_CASE("doctor: the text has every section and a line to paste", "[cli]") {
   HubWorld world;
   auto run = world.kernels({"doctor", "--repo", "acme/relu"});
   for (const char* part :
-       {"Machine\n", "GPUs\n", "Python and frameworks\n", "Hub\n", "Cache\n", "Problems\n",
+       {"Machine\n", "GPUs\n", "Python and frameworks\n", "Hub\n", "Cache\n", "Trust\n", "Problems\n",
         "route `repository`", "To describe this machine elsewhere:\n  --target os=linux,"}) {
     CAPTURE(part);
     CHECK(has(run.out, part));
   }
   CHECK(has(run.out, "--target " + target_of(world.doctor()) + "\n"));
+}
+
+TEST_CASE("doctor: whom the program believes, and what holds the reader of bundles back", "[cli]") {
+  HubWorld world;
+  auto trust = json::parse(world.doctor().out)["trust"];
+  CHECK(trust["signatures"] == "warn");
+  CHECK(trust["signatures_source"] == "default");
+  CHECK(trust["trusted_root"]["sha256"] == kernels::sha256_hex(kernels::verify::embedded_trusted_root()));
+  // The same as for a real bundle: tests/bundle shows what either means.
+  auto here = kernels::bundle::try_confinement();
+  CHECK(trust["confinement"] == json{{"landlock", here.landlock}, {"seccomp", here.seccomp}});
+  auto wrong =
+      world.kernels({"doctor", "--offline", "--json"}, {.environment = {{"KERNELS_SIGNATURES", "maybe"}}});
+  CHECK(wrong.status == 1);
+  auto report = json::parse(wrong.out);
+  CHECK(report["trust"]["signatures"].is_null());
+  CHECK(has(report["problems"].dump(), "none of `off`, `warn` and `require`"));
+  auto required =
+      world.kernels({"doctor", "--offline"}, {.environment = {{"KERNELS_SIGNATURES", "require"}}});
+  CHECK(has(required.out, "require"));
+  CHECK(has(required.out, std::string(kernels::verify::kEmbeddedRootSha256)));
 }
 
 TEST_CASE("doctor: each route fails alone, with its own reason", "[cli]") {

@@ -291,6 +291,10 @@ TEST_CASE("attack 64: metadata is not read before its signature holds", "[cli]")
   auto found = std::ranges::find_if(items, [](const json& item) { return item["check"] == "signature"; });
   REQUIRE(found != items.end());
   CHECK_THAT((*found)["text"].get<std::string>(), contains("SignatureVerificationFailure: signature"));
+  auto signature = json::parse(run.out)["kernels"][0]["signature"];
+  CHECK(signature["outcome"] == "SignatureVerificationFailure");
+  CHECK(signature["failed_step"] == "signature");
+  CHECK(signature["signature"].is_null());
 }
 
 TEST_CASE("signatures: the strictest of project, environment and flag counts", "[cli]") {
@@ -346,6 +350,11 @@ TEST_CASE("signatures: `check` shows who signed, for a lock, and for the Hub wit
   INFO(run.err << run.out);
   CHECK(run.status == 0);
   CHECK_THAT(run.out, contains("rekor.test as 1003"));
+  auto report = json::parse(world.check({"--json"}).out)["kernels"][0]["signature"];
+  CHECK(report["outcome"] == "Success");
+  CHECK(report["failed_step"].is_null());
+  CHECK(report["signature"]["log_index"] == 1003);
+  CHECK(json::parse(world.check({"--signatures", "off", "--json"}).out)["kernels"][0]["signature"].is_null());
   auto other =
       world.kernels({"check", "--target", "os=linux,cpu=x86_64,tvm-ffi=0.1", "--signatures", "require"});
   CHECK(other.status == 4);

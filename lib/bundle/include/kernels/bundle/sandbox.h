@@ -28,6 +28,10 @@ struct Allowance {
 /// Threads  for a process of one thread; the others would keep their rights.
 Confinement confine_this_process(const Allowance& allowance);
 
+/// What `confine_this_process` comes to here: tried in a child that then ends. Nothing where there can be no
+/// child.
+Confinement try_confinement();
+
 /// The two layers alone. Each needs `PR_SET_NO_NEW_PRIVS`, which it sets.
 /// Returns the version of Landlock's interface; 0 if the kernel has none.
 int restrict_files_and_network();

@@ -78,7 +78,8 @@ struct CheckRow {
   std::uint64_t bytes = 0;
   std::vector<std::string> missing;
   std::vector<std::string> damaged;
-  std::vector<CheckItem> items;         ///< in the order of `Aspect`; those that were looked at
+  std::vector<CheckItem> items;  ///< in the order of `Aspect`; those that were looked at
+  std::optional<verify::VariantVerification> signature;  ///< none: not looked at
   std::vector<std::string> archs;       ///< what the binaries hold; without them what the metadata declares
   std::vector<MajorMinor> uncovered;    ///< GPUs of the target for which there is no code
   std::vector<resolve::Advice> advice;  ///< where no variant fits

@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "kernels/base/error.h"
+#include "kernels/bundle/sandbox.h"
 #include "kernels/hub/http.h"
 #include "kernels/hub/settings.h"
 #include "kernels/machine/detect.h"
+#include "kernels/model/project.h"
 #include "kernels/model/repo.h"
 
 namespace kernels::ops {
@@ -75,11 +77,22 @@ struct CacheReport {
   Works renames = Works::unknown;  ///< over a file that is there
 };
 
+/// Whom this program believes where no project says otherwise, and what holds back the process that unpacks
+/// bundles.
+struct TrustReport {
+  std::optional<SignaturePolicy> policy = {};  ///< none: KERNELS_SIGNATURES holds something else
+  std::string policy_source = {};
+  std::string root_sha256 = {};  ///< of the embedded trusted root, hex
+  std::string root_date = {};    ///< the day on which it was last looked up
+  bundle::Confinement confinement = {};
+};
+
 struct DoctorReport {
   machine::Detected machine;
   std::vector<HubSetting> hub;       ///< empty for another machine
   std::vector<RouteReport> routes;   ///< empty offline and for another machine
   std::optional<CacheReport> cache;  ///< none for another machine, or without settings
+  std::optional<TrustReport> trust;  ///< none for another machine
   std::vector<Finding> findings;     ///< problems first
 
   /// No problem was found.
