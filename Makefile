@@ -49,8 +49,8 @@ tidy: build
 	@tests/budget/tidy.sh $(BUILD)
 
 fuzz: packages
-	@cmake --preset fuzz -Wno-dev && cmake --build --preset fuzz -j $(JOBS) --target fuzzers
-	@tests/fuzz/run.sh build/fuzz
+	@cmake --preset asan -Wno-dev && cmake --build --preset asan -j $(JOBS) --target fuzzer
+	@tests/fuzz/run.sh build/asan
 
 clean:
 	@rm -rf build

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that `make test` proves: the suite on the release build, the same suite under ASan and UBSan, and the
-# house rules. Ends with one line that counts.
+# Everything that `make test` proves: the suite on the release build, the same suite under ASan and UBSan, a minute of
+# fuzzing for each parser of hostile bytes, and the house rules. Ends with one line that counts.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 jobs=$(nproc)
@@ -29,6 +29,8 @@ sanitized() {
 
 step "tests, release build" ctest --test-dir build/release --output-on-failure -j "$jobs" --no-tests=error
 step "tests, ASan and UBSan" sanitized
+# A minute for each parser of what strangers send: what was found before is in the corpus, which the suite replays.
+step "fuzzing, ${KERNELS_FUZZ_SECONDS:=60} s each" tests/fuzz/run.sh build/asan "$KERNELS_FUZZ_SECONDS" trust
 step "format" tests/budget/format.sh
 step "clang-tidy" tests/budget/tidy.sh build/release
 

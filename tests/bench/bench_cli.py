@@ -35,6 +35,7 @@ VARIANT = "torch210-cxx11-cu128-x86_64-linux"
 NAMES = [f"bench/kernel{number:02}" for number in range(20)]
 LARGE, HUGE = "bench/large", "bench/huge"
 CHECKED = [f"bench/checked{number:02}" for number in range(16)]
+SIGNED = [f"bench/signed{number:02}" for number in range(20)]
 RTT_MS = 50
 # Ten builds of one library, one for each version of CUDA: what a kernel with many variants looks like.
 BUNDLED = "bench/bundled"
@@ -92,7 +93,7 @@ def unpack_builds(wheels: Path, folder: Path) -> int:
 class Data:
     """A cache that our own program filled by `import`, and one project for each size of download."""
 
-    def __init__(self, program: Program, work: Path, library: bytes):
+    def __init__(self, program: Program, work: Path, library: bytes, sign: Path):
         self.cache = work / "server" / "hub"
         sizes = ({name: 4 * MIB for name in NAMES} | {LARGE: 256 * MIB, HUGE: 1024 * MIB}
                  | {name: 64 * MIB for name in CHECKED})
@@ -102,9 +103,24 @@ class Data:
             write_kernel(folder, name, size, library if name in CHECKED else b"")
             program.run("import", folder, "--repo-id", name, "--version", "1", cache=self.cache)
             shutil.rmtree(folder)
+        self.root = self.import_signed(program, work, sign)
         self.projects = {key: self.project(work / "projects" / key, names)
-                         for key, names in {"k20": NAMES, "large": [LARGE], "huge": [HUGE], "checked": CHECKED}.items()}
-        self.names = {"k20": NAMES, "large": [LARGE], "huge": [HUGE], "checked": CHECKED}
+                         for key, names in {"k20": NAMES, "large": [LARGE], "huge": [HUGE], "checked": CHECKED,
+                                      "signed": SIGNED}.items()}
+        self.names = {"k20": NAMES, "large": [LARGE], "huge": [HUGE], "checked": CHECKED, "signed": SIGNED}
+
+    def import_signed(self, program: Program, work: Path, sign: Path) -> Path:
+        """Kernels like those of `k20`, each signed. Returns the trusted root of who signed."""
+        folders = {name: work / "signing" / name for name in SIGNED}
+        for name, folder in folders.items():
+            write_kernel(folder, name, 4 * MIB)
+        root = work / "trusted_root.json"
+        subprocess.run([str(sign), str(root), *(str(folder / "build" / VARIANT) for folder in folders.values())], check=True)
+        for name, folder in folders.items():
+            program.run("import", folder, "--repo-id", name, "--version", "1", "--signatures", "require",
+                        "--trusted-root", root, cache=self.cache)
+        shutil.rmtree(work / "signing")
+        return root
 
     def project(self, folder: Path, names: list) -> Path:
         put(folder / "pyproject.toml", "[tool.kernels.dependencies]\n" + "".join(f'"{name}" = 1\n' for name in names))
@@ -271,7 +287,8 @@ class Bench:
             self.line, self.no_line = Line(self.work / "tundelay"), ""
         except OSError as reason:
             self.line, self.no_line = None, f"no emulated line: {reason}"
-        self.data = Data(Program(self.program), self.data_folder, (build / "lib" / "kernels" / "libtvm_ffi.so").read_bytes())
+        self.data = Data(Program(self.program), self.data_folder, (build / "lib" / "kernels" / "libtvm_ffi.so").read_bytes(),
+                         self.work / "sign")
 
     # The parts of a row.
 
@@ -433,6 +450,33 @@ class Bench:
         self.row("1 GiB on loopback, verified and flushed, of one core's `openssl speed` SHA-256", ">= 80 %",
                  [100 * r for r in ratios(runs["openssl"], runs["kernels"])], lambda r: r >= 80, runs, " %")
 
+    def signed(self, server: Server, line: str) -> None:
+        """What verification adds to a download, which should be nothing: it is done while other bytes come."""
+        def download(policy: str):
+            return lambda cache: ([self.program, "-q", "download", self.data.projects["signed"], "--all-variants", "--signatures",
+                                   policy, "--trusted-root", self.data.root], self.data.total("signed"))
+        runs = take_turns({"kernels": self.cold(server, "kernels", download("require")),
+                           "unverified": self.cold(server, "kernels", download("off"))}, rounds(12, 3))
+        self.row(f"20 signed kernels, 80 MiB, cold, {line}: signatures required / off", "<= 1.02x",
+                 ratios(runs["kernels"], runs["unverified"]), lambda r: r <= 1.02, runs)
+
+    def verifier(self) -> None:
+        """One signature, from the start of the process to its end, beside Sigstore's own Python client."""
+        data = HERE.parent / "data" / "sigstore" / "production"
+        file, bundle = data / "bundle_v3_github.whl", data / "bundle_v3_github.whl.sigstore"
+        signer = ("https://github.com/trailofbits/rfc8785.py/.github/workflows/release.yml@refs/tags/v0.1.2",
+                  "https://token.actions.githubusercontent.com")
+        title, goal = "sigstore-python / `verify-blob`: a wheel's signature, offline, whole process", ">= 10x faster"
+        if self.no_peer:
+            return self.absent(title, goal, self.no_peer)
+        runner = self.runner("verifier", clean_environment(self.data_folder / "x" / "hub", "http://127.0.0.1:1"))
+        ours = [self.program, "-q", "verify-blob", file, "--bundle", bundle, "--certificate-identity", signer[0],
+                "--certificate-oidc-issuer", signer[1]]
+        theirs = [self.python, "-m", "sigstore", "verify", "identity", "--offline", "--bundle", bundle, "--cert-identity", signer[0],
+                  "--cert-oidc-issuer", signer[1], file]
+        runs = take_turns({"kernels": lambda: runner.run(ours), "sigstore-python": lambda: runner.run(theirs)}, rounds(20, 4))
+        self.row(title, goal, ratios(runs["sigstore-python"], runs["kernels"]), lambda r: r >= 10, runs)
+
     def check(self, server: Server) -> None:
         """A cache of 1 GiB, hashed again in full, and looked at again when nothing has changed."""
         cache = self.data_folder / "checked" / "hub"
@@ -580,11 +624,16 @@ class Bench:
                 self.large(far)
             if "lock" in wanted:
                 self.lock_trips(far)
+            if "signed" in wanted:
+                self.signed(far, f"{RTT_MS} ms")
             far.stop()
         if "loopback" in wanted:
             self.loopback(near)
         if "check" in wanted:
             self.check(near)
+        if "signed" in wanted:
+            self.signed(near, "loopback")
+            self.verifier()
         if "bundle" in wanted:
             self.bundle()
         near.stop()
@@ -645,7 +694,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.action == "install":
         return install(options.build)
-    every = "start,warm,k20,large,lock,loopback,check,bundle"
+    every = "start,warm,k20,large,lock,loopback,check,signed,bundle"
     wanted = set((os.environ.get("KERNELS_BENCH_ROWS") or every).split(","))
     bench = Bench(options.build)
     facts = describe_machine(bench)

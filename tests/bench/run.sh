@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make bench-cli`: our program beside its peer, on this machine, without the Internet once the peer is installed.
 # Figures, not tests: the status is 0 whatever they are. KERNELS_BENCH_QUICK=1 makes fewer rounds,
-# KERNELS_BENCH_ROWS=start,warm,k20,large,loopback,lock,check,bundle only some.
+# KERNELS_BENCH_ROWS=start,warm,k20,large,loopback,lock,check,signed,bundle only some.
 #
 # Everything runs in network, mount and process namespaces of its own: the emulated line exists nowhere else, and
 # whatever was started ends with this script, however that ends.
