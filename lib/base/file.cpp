@@ -16,6 +16,11 @@ namespace kernels {
 
 namespace fs = std::filesystem;
 
+Unfinished::~Unfinished() {
+  std::error_code ignored;
+  if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+}
+
 void UniqueFd::reset(int fd) {
   if (fd_ >= 0) ::close(fd_);
   fd_ = fd;

@@ -107,22 +107,6 @@ struct FreeContext {
   void operator()(ZSTD_CCtx* context) const { ::ZSTD_freeCCtx(context); }
 };
 
-/// A file that goes away unless it is kept.
-class Unfinished {
- public:
-  explicit Unfinished(fs::path path) : path_(std::move(path)) {}
-  Unfinished(const Unfinished&) = delete;
-  Unfinished& operator=(const Unfinished&) = delete;
-  ~Unfinished() {
-    if (!path_.empty()) ::unlink(path_.c_str());
-  }
-  const fs::path& path() const { return path_; }
-  void keep() { path_.clear(); }
-
- private:
-  fs::path path_;
-};
-
 class Compressor {
  public:
   Compressor(int fd, const std::string& name) : context_(::ZSTD_createCCtx()), fd_(fd), name_(name) {}

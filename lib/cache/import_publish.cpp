@@ -11,21 +11,6 @@ namespace kernels::cache {
 namespace fs = std::filesystem;
 
 namespace {
-/// Removes what was being built, unless it was published.
-class Unfinished {
- public:
-  explicit Unfinished(fs::path path) : path_(std::move(path)) {}
-  Unfinished(const Unfinished&) = delete;
-  Unfinished& operator=(const Unfinished&) = delete;
-  ~Unfinished() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-  void keep() { path_.clear(); }
-
- private:
-  fs::path path_;
-};
 
 Status changed_meanwhile(const std::string& name) {
   return fail(Error(Errc::io, "`" + name + "` changed while it was being imported")

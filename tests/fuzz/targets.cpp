@@ -44,14 +44,13 @@
 
 namespace kernels::fuzz {
 
-namespace {
-
-/// A promise that must hold for every input.
 void require(bool holds, const char* promise) {
   if (holds) return;
   std::fprintf(stderr, "broken promise: %s\n", promise);
   std::abort();
 }
+
+namespace {
 
 void lock(std::string_view bytes) {
   auto pins = parse_lock(bytes, "kernels.lock");

@@ -15,4 +15,7 @@ struct Target {
 /// All targets. `tests/fuzz/corpus/<name>/` holds the seeds of each.
 std::span<const Target> targets();
 
+/// A promise that must hold for every input; without it the process aborts, which is a finding.
+void require(bool holds, const char* promise);
+
 }  // namespace kernels::fuzz

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -13,17 +12,12 @@
 
 #include "certificate_impl.h"
 #include "log_entry_impl.h"
+#include "targets.h"
 #include "timestamp_impl.h"
 
 namespace kernels::fuzz {
 
 namespace {
-
-void require(bool holds, const char* promise) {
-  if (holds) return;
-  std::fprintf(stderr, "broken promise: %s\n", promise);
-  std::abort();
-}
 
 const verify::TrustedRoot& root() {
   static const auto value =

@@ -33,6 +33,19 @@ class UniqueFd {
   int fd_ = -1;
 };
 
+/// A file or folder, with all that is in it, that goes away with this guard unless it is kept.
+class Unfinished {
+ public:
+  explicit Unfinished(std::filesystem::path path) : path_(std::move(path)) {}
+  Unfinished(const Unfinished&) = delete;
+  Unfinished& operator=(const Unfinished&) = delete;
+  ~Unfinished();
+  void keep() { path_.clear(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
 /// Whether written data must survive a power loss before the call returns.
 enum class Durable { no, yes };
 

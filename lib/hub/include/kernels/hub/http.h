@@ -104,12 +104,12 @@ struct HttpCounters {
 ///
 /// `start` queues a transfer; `run` drives all of them and those that their callbacks start, until none is
 /// left. Redirects are followed here (at most 20): the token is dropped for good at the first change of
-/// scheme, host or port, https never goes down to http, and plain
-/// http leaves this machine only if that is allowed. HTTP/1.1 on several connections, which beats one
-/// HTTP/2 connection for bulk. Certificates are checked, from TLS 1.2
-/// on. Errors of a transfer   network: no connection,
-/// timeout, broken or malformed answer; interrupted: stopped. Threads                all calls from one
-/// thread, except `post`.
+/// scheme, host or port, https never goes down to http, and plain http leaves this machine only if that is
+/// allowed. HTTP/1.1 on several connections, which beats one HTTP/2 connection for bulk. Certificates are
+/// checked, from TLS 1.2 on.
+///
+/// Errors of a transfer  network: no connection, timeout, broken or malformed answer; interrupted: stopped.
+/// Threads  all calls from one thread, except `post`.
 class HttpClient {
  public:
   virtual ~HttpClient() = default;

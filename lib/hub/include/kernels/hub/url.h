@@ -31,10 +31,10 @@ enum class PlainHttp {
 Status check_encryption(const Origin& origin, PlainHttp plain);
 
 /// A redirect's target, resolved against the URL that answered with it (RFC 3986 §5, as far as Location
-/// needs). Errors  integrity: an address that must not be followed: another scheme than http and https, a
-/// step from https
-///         down to http, user-info, control characters, from a public host to a loopback address, or to
-///         the link-local addresses where clouds keep credentials.
+/// needs).
+/// Errors  integrity: an address that must not be followed: another scheme than http and https, a step from
+///         https down to http, user-info, control characters, from a public host to a loopback address, or
+///         to the link-local addresses where clouds keep credentials.
 Result<std::string> redirect_target(std::string_view from, std::string_view location);
 
 /// Everything outside letters, digits, `_ . - ~` becomes %XX; `keep_slashes` leaves `/` alone.
