@@ -36,6 +36,7 @@ using runtime::DType;
 struct Tolerance {
   double relative = 0;
   double absolute = 0;
+  bool operator==(const Tolerance&) const = default;
 };
 
 enum class Access : std::uint8_t { read, write, read_write };
