@@ -5,6 +5,7 @@
 #include "kernels/ops/bench.h"
 #include "kernels/ops/project_files.h"
 
+#include "bench_run.h"
 #include "commands.h"
 #include "view_bench.h"
 
@@ -22,7 +23,8 @@ struct CommandLine {
   bool json = false;
   std::optional<std::string> save;
   std::optional<std::uint64_t> seed;
-  double budget = 1.0;
+  double budget = 2.0;
+  double precision = 0.25;
   double time_limit = 60;
   std::optional<std::string> provider;
 };
@@ -72,7 +74,8 @@ Result<bench::BenchOptions> to_options(const CommandLine& line, Device device) {
                     .with_hint("write float32, float16 or bfloat16"));
   if (line.validate_only) options.mode = bench::Mode::validate_only;
   options.seed = line.seed.value_or(std::random_device{}());
-  options.budget = std::chrono::milliseconds(static_cast<std::int64_t>(line.budget * 1000));
+  options.rule.budget_seconds = line.budget;
+  options.rule.precision = line.precision / 100;
   options.time_limit = std::chrono::milliseconds(static_cast<std::int64_t>(line.time_limit * 1000));
   return options;
 }
@@ -97,21 +100,6 @@ Result<std::vector<ops::BenchTarget>> find_targets(const CommandLine& line, cons
   return std::vector{std::move(*local)};
 }
 
-Result<std::vector<BenchedKernel>> measure(const std::vector<ops::BenchTarget>& targets,
-                                           const bench::BenchOptions& options, App& app) {
-  std::vector<BenchedKernel> out;
-  for (const auto& target : targets) {
-    auto progress = [&](const bench::BenchProgress& step) {
-      app.out().show_step(target.kernel + " " + std::to_string(step.done + 1) + "/" +
-                          std::to_string(step.total) + "  " + step.what);
-    };
-    auto report = bench::bench_variant(target.folder, options, progress, app.stop_token());
-    if (!report) return fail(std::move(report).error().while_doing("measuring `" + target.kernel + "`"));
-    out.push_back({.target = target, .report = std::move(*report)});
-  }
-  return out;
-}
-
 ExitCode run_bench(const CommandLine& line, App& app) {
   auto settings = app.settings();
   if (!settings) return app.fail(settings.error());
@@ -124,15 +112,14 @@ ExitCode run_bench(const CommandLine& line, App& app) {
   if (!options) return app.fail(options.error());
   auto targets = find_targets(line, machine, *settings, app);
   if (!targets) return app.fail(targets.error());
-  auto kernels = measure(*targets, *options, app);
-  if (!kernels) return app.fail(kernels.error());
-  auto json = bench_json(*kernels, app.machine());
+  auto results = measure_targets(*targets, *options, app);
+  if (!results) return app.fail(results.error());
+  auto json = bench::encode_results(*results);
   if (line.save)
     if (auto saved = write_file(*line.save, json, Durable::no); !saved) return app.fail(saved.error());
-  app.out().result(line.json ? json : bench_text(*kernels));
-  for (const auto& kernel : *kernels)
-    if (!kernel.report.all_right()) return ExitCode::no;
-  return ExitCode::ok;
+  app.out().result(line.json ? json : bench_text(*results));
+  if (app.stop_token().stop_requested()) return app.fail(Error(Errc::interrupted, "stopped"));
+  return results->all_right() ? ExitCode::ok : ExitCode::no;
 }
 
 Command add_named(CLI::App& root, const std::string& name, const std::string& description) {
@@ -154,11 +141,19 @@ Command add_named(CLI::App& root, const std::string& name, const std::string& de
   command->add_flag("--validate-only", line->validate_only, "Check the results, measure nothing");
   command->add_option("--seed", line->seed, "Seed of the random inputs; default: a fresh one")
       ->type_name("N");
-  command->add_option("--budget", line->budget, "Seconds of sampling for each row")
+  command
+      ->add_option("--precision", line->precision,
+                   "Sample until the 95 % interval of the median is this narrow, in percent of it …")
+      ->type_name("PERCENT")
+      ->check(CLI::Range(0.01, 100.0))
+      ->capture_default_str();
+  command->add_option("--budget", line->budget, "… or for this many seconds, whichever comes first")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.01, 3600.0))
       ->capture_default_str();
-  command->add_option("--time-limit", line->time_limit, "Seconds after which a case is killed")
+  command
+      ->add_option("--time-limit", line->time_limit,
+                   "Seconds after which a case that does not answer is killed")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.1, 36000.0))
       ->capture_default_str();

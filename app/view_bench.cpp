@@ -1,140 +1,186 @@
 #include "view_bench.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
-#include <nlohmann/json.hpp>
-
 #include "text.h"
-#include "version.h"
 
 namespace kernels::app {
 
-using Json = nlohmann::ordered_json;
+namespace {
 
-static std::string fixed(double value, int digits) {
+constexpr std::size_t kColumns = 100;
+
+using bench::ResultRow;
+using bench::SeriesKind;
+
+std::string fixed(double value, int digits) {
   std::array<char, 64> buffer{};
   std::snprintf(buffer.data(), buffer.size(), "%.*f", digits, value);
   return buffer.data();
 }
 
-static std::string human_time(double ns) {
-  if (ns < 1e3) return fixed(ns, 0) + " ns";
-  if (ns < 1e6) return fixed(ns / 1e3, 2) + " us";
-  if (ns < 1e9) return fixed(ns / 1e6, 2) + " ms";
-  return fixed(ns / 1e9, 2) + " s";
+/// Three digits that count.
+std::string three_digits(double value) {
+  if (value >= 100) return fixed(value, 0);
+  return fixed(value, value >= 10 ? 1 : 2);
 }
 
-static std::vector<std::string> row_text(const bench::BenchRow& row) {
+/// Half of the width of the median's interval: `0.2 %`.
+std::string precision_text(const bench::Summary& summary) {
+  if (summary.median <= 0) return "-";
+  auto half = 50 * (summary.median_high - summary.median_low) / summary.median;
+  return fixed(half, half < 0.1 ? 2 : 1) + " %";
+}
+
+std::string time_of(const bench::Timing& timing, SeriesKind kind) {
+  const auto* series = timing.find(kind);
+  return series == nullptr ? "-" : human_time(series->summary().median);
+}
+
+std::string percent(const std::optional<bench::Ratio>& share) {
+  return share ? fixed(100 * share->value, 1) + " %" : "-";
+}
+
+std::vector<std::string> row_cells(const ResultRow& row) {
   std::string verdict(bench::name_of(row.result.verdict));
-  std::vector<std::string> cells = {row.function, std::string(runtime::name_of(row.dtype)), row.workload};
-  if (const auto& timing = row.result.timing) {
-    cells.push_back(human_time(timing->kernel.median));
-    cells.push_back(fixed(timing->gb_per_s, 1));
-    cells.push_back(fixed(timing->share_of_limit * 100, 0) + " %");
-    cells.push_back(timing->method.substr(0, timing->method.find(':')));
-    if (timing->unsteady) verdict += ", unsteady";
-  } else {
-    cells.insert(cells.end(), {"-", "-", "-", "-"});
+  std::vector<std::string> cells = {"  " + row.workload};
+  const auto& timing = row.result.timing;
+  if (!timing) {
+    cells.insert(cells.end(), {"", "", "", "", "", "", verdict});
+    return cells;
   }
+  const auto* cold = timing->find(SeriesKind::cold);
+  cells.push_back(time_of(*timing, SeriesKind::cold));
+  cells.push_back(cold == nullptr ? "-" : precision_text(cold->summary()));
+  cells.push_back(three_digits(timing->gb_per_s()));
+  cells.push_back(percent(row.result.share_of_limit()));
+  cells.push_back(time_of(*timing, SeriesKind::warm));
+  cells.push_back(time_of(*timing, SeriesKind::single));
   cells.push_back(verdict);
   return cells;
 }
 
-static std::string kernel_text(const BenchedKernel& kernel) {
-  std::string out = kernel.target.kernel + "  " + kernel.target.variant + "\n";
-  const bench::BenchRow* timed = nullptr;
-  for (const auto& row : kernel.report.rows)
-    if (row.result.timing && timed == nullptr) timed = &row;
-  if (!kernel.report.rows.empty()) out += "  on " + kernel.report.rows.front().result.device + "\n";
-  if (timed != nullptr) out += "  limit: " + timed->result.timing->limit_method + "\n";
-  std::vector<std::vector<std::string>> rows = {
-      {"FUNCTION", "TYPE", "WORKLOAD", "MEDIAN", "GB/S", "LIMIT", "CACHE", "RESULT"}};
-  for (const auto& row : kernel.report.rows)
-    rows.push_back(row_text(row));
-  out += "\n" + table(rows);
-  for (const auto& row : kernel.report.rows)
-    if (!row.result.reason.empty())
-      out += "\n" + row.function + " " + std::string(runtime::name_of(row.dtype)) + " " + row.workload +
-             ": " + row.result.reason;
-  return out + "\n";
-}
-
-std::string bench_text(const std::vector<BenchedKernel>& kernels) {
-  std::string out;
-  std::size_t right = 0;
-  std::size_t all = 0;
-  for (const auto& kernel : kernels) {
-    out += kernel_text(kernel);
-    for (const auto& row : kernel.report.rows) {
-      ++all;
-      right += row.result.verdict == bench::Verdict::right ? 1 : 0;
-    }
+/// A line for each function and data type, and below it one for each of its shapes.
+std::vector<std::vector<std::string>> all_cells(const std::vector<const ResultRow*>& rows) {
+  std::vector<std::vector<std::string>> cells = {
+      {"WORKLOAD", "TIME", "+-", "GB/S", "OF LIMIT", "WARM", "ALONE", "RESULT"}};
+  const ResultRow* last = nullptr;
+  for (const auto* row : rows) {
+    if (last == nullptr || last->function != row->function || last->dtype != row->dtype)
+      cells.push_back(
+          {row->function + " " + std::string(runtime::name_of(row->dtype)), "", "", "", "", "", "", ""});
+    cells.push_back(row_cells(*row));
+    last = row;
   }
-  std::string seed = kernels.empty() ? "" : ", seed " + std::to_string(kernels.front().report.seed);
-  return out + std::to_string(right) + " of " + counted(all, "row") + " right" + seed + "\n";
+  for (auto& line : cells)
+    for (auto& cell : line)
+      cell = plain(cell);
+  return cells;
 }
 
-static Json summary_json(const bench::Summary& summary) {
-  return {{"median_ns", summary.median},
-          {"min_ns", summary.min},
-          {"p95_ns", summary.p95},
-          {"samples", summary.samples},
-          {"spread", summary.spread},
-          {"median_95_low_ns", summary.median_low},
-          {"median_95_high_ns", summary.median_high}};
+std::uint64_t dropped(const bench::Conditions& conditions) {
+  std::uint64_t all = 0;
+  for (const auto& [reason, count] : conditions.dropped)
+    all += count;
+  return all;
 }
 
-static Json row_json(const bench::BenchRow& row) {
-  Json out = Json::object();
-  out["function"] = row.function;
-  out["dtype"] = runtime::name_of(row.dtype);
-  out["workload"] = row.workload;
-  out["sizes"] = row.sizes;
-  out["verdict"] = bench::name_of(row.result.verdict);
-  out["reason"] = row.result.reason.empty() ? Json(nullptr) : Json(row.result.reason);
-  out["max_error"] = row.result.max_error;
-  out["tolerance"] = {{"relative", row.tolerance.relative}, {"absolute", row.tolerance.absolute}};
-  out["checked_elements"] = row.result.checked;
-  out["device"] = row.result.device;
-  out["timing"] = nullptr;
-  if (!row.result.timing) return out;
-  const auto& timing = *row.result.timing;
-  out["timing"] = {{"kernel", summary_json(timing.kernel)},
-                   {"samples_ns", timing.samples},
-                   {"bytes", timing.bytes},
-                   {"gb_per_s", timing.gb_per_s},
-                   {"limit", summary_json(timing.limit)},
-                   {"limit_gb_per_s", timing.limit_gb_per_s},
-                   {"share_of_limit", timing.share_of_limit},
-                   {"limit_method", timing.limit_method},
-                   {"method", timing.method},
-                   {"clocks", timing.clocks},
-                   {"unsteady", timing.unsteady}};
+/// What disturbed the samples of some rows, as one line.
+std::string disturbances(const std::vector<const ResultRow*>& rows) {
+  bench::Conditions all;
+  for (const auto* row : rows) {
+    if (!row->result.timing) continue;
+    const auto& conditions = row->result.timing->conditions;
+    for (const auto& [reason, count] : conditions.dropped)
+      all.dropped[reason] += count;
+    for (const auto& reason : conditions.slowed_by)
+      if (std::ranges::find(all.slowed_by, reason) == all.slowed_by.end()) all.slowed_by.push_back(reason);
+    all.other_processes = std::max(all.other_processes, conditions.other_processes);
+  }
+  std::string out;
+  if (dropped(all) > 0) {
+    out += "  disturbed samples dropped: ";
+    for (const auto& [reason, count] : all.dropped)
+      out += std::to_string(count) + " (" + reason + ") ";
+    out.back() = '\n';
+  }
+  for (const auto& reason : all.slowed_by)
+    out += "  the clocks were held back by: " + reason + "\n";
+  if (all.other_processes > 0)
+    out += "  " + counted(all.other_processes, "other process") + " used the device\n";
   return out;
 }
 
-std::string bench_json(const std::vector<BenchedKernel>& kernels, const machine::Detected& machine) {
-  Json out = Json::object();
-  out["schema"] = "kernels.bench/1";
-  out["program"] = std::string("kernels ") + kVersion;
-  out["machine"] = Json::array();
-  for (const auto& fact : machine.facts)
-    out["machine"].push_back({{"name", fact.name}, {"value", fact.value}, {"source", fact.source}});
-  out["kernels"] = Json::array();
-  for (const auto& kernel : kernels) {
-    Json item = Json::object();
-    item["kernel"] = kernel.target.kernel;
-    item["commit"] = kernel.target.commit.empty() ? Json(nullptr) : Json(kernel.target.commit);
-    item["variant"] = kernel.target.variant;
-    item["library"] = kernel.report.library;
-    item["seed"] = kernel.report.seed;
-    item["rows"] = Json::array();
-    for (const auto& row : kernel.report.rows)
-      item["rows"].push_back(row_json(row));
-    out["kernels"].push_back(std::move(item));
+std::string device_text(const bench::DeviceRecord& device) {
+  auto out = plain(device.name);
+  if (!device.capability.empty()) out += ", compute capability " + plain(device.capability);
+  if (!device.driver.empty()) out += ", driver " + plain(device.driver);
+  return out;
+}
+
+std::string methods(const std::vector<const ResultRow*>& rows) {
+  for (const auto* row : rows)
+    if (const auto& timing = row->result.timing) return "  limit: " + plain(timing->limit_method) + "\n";
+  return {};
+}
+
+std::string reasons(const std::vector<const ResultRow*>& rows) {
+  std::string out;
+  for (const auto* row : rows)
+    if (!row->result.reason.empty())
+      out += "\n" + plain(row->function) + " " + std::string(runtime::name_of(row->dtype)) + " " +
+             plain(row->workload) + ": " + plain(row->result.reason) + "\n";
+  return out;
+}
+
+/// How many rows are as precise as was asked, and how many ran out of time before.
+std::string stops(const std::vector<const ResultRow*>& rows, const bench::RunSettings& settings) {
+  std::size_t timed = 0;
+  std::size_t precise = 0;
+  for (const auto* row : rows) {
+    if (!row->result.timing) continue;
+    ++timed;
+    precise += row->result.timing->stopped == bench::Stopped::precision ? 1 : 0;
   }
-  return out.dump(2) + "\n";
+  if (timed == 0) return {};
+  return "  " + std::to_string(precise) + " of " + counted(timed, "time") + " within " +
+         fixed(100 * settings.precision, 2) + " %, the others as far as " +
+         fixed(settings.budget_seconds, settings.budget_seconds < 10 ? 1 : 0) + " s went\n";
+}
+
+std::string subject_text(const bench::RunSettings& settings, const bench::Subject& subject,
+                         const bench::DeviceRecord& device, const std::vector<const ResultRow*>& rows) {
+  auto out = plain(subject.kernel) +
+             (subject.commit.empty() ? "" : " at " + plain(subject.commit.substr(0, 12))) + "  " +
+             plain(subject.variant) + "\n  on " + device_text(device) + "\n" + methods(rows) +
+             stops(rows, settings) + disturbances(rows);
+  return out + "\n" + table_within(kColumns, all_cells(rows)) + reasons(rows) + "\n";
+}
+
+}  // namespace
+
+std::string human_time(double nanoseconds) {
+  if (nanoseconds < 1e3) return three_digits(nanoseconds) + " ns";
+  if (nanoseconds < 1e6) return three_digits(nanoseconds / 1e3) + " us";
+  if (nanoseconds < 1e9) return three_digits(nanoseconds / 1e6) + " ms";
+  return three_digits(nanoseconds / 1e9) + " s";
+}
+
+std::string bench_text(const bench::Results& results) {
+  std::string out;
+  for (std::uint32_t s = 0; s < results.subjects.size(); ++s)
+    for (std::uint32_t d = 0; d < results.devices.size(); ++d) {
+      std::vector<const ResultRow*> rows;
+      for (const auto& row : results.rows)
+        if (row.subject == s && row.device == d) rows.push_back(&row);
+      if (!rows.empty()) out += subject_text(results.settings, results.subjects[s], results.devices[d], rows);
+    }
+  auto right = std::ranges::count(results.rows, bench::Verdict::right,
+                                  [](const ResultRow& row) { return row.result.verdict; });
+  return out + std::to_string(right) + " of " + counted(results.rows.size(), "row") + " right, seed " +
+         std::to_string(results.settings.seed) + "\n";
 }
 
 }  // namespace kernels::app

@@ -1,21 +1,15 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
-#include "kernels/bench/bench.h"
-#include "kernels/machine/detect.h"
-#include "kernels/ops/bench.h"
+#include "kernels/bench/results.h"
 
 namespace kernels::app {
 
-struct BenchedKernel {
-  ops::BenchTarget target;
-  bench::BenchReport report;
-};
+/// A table of at most 100 columns for each device and kernel, and below it what is not well.
+std::string bench_text(const bench::Results& results);
 
-std::string bench_text(const std::vector<BenchedKernel>& kernels);
-/// Schema `kernels.bench/1`, with every sample.
-std::string bench_json(const std::vector<BenchedKernel>& kernels, const machine::Detected& machine);
+/// `812 ns`, `1.46 us`, `2.11 ms`: three digits that count.
+std::string human_time(double nanoseconds);
 
 }  // namespace kernels::app

@@ -53,7 +53,6 @@ class Runner {
     base_.device = options.device;
     base_.device_index = options.device_index;
     base_.seed = options.seed;
-    base_.budget_seconds = std::chrono::duration<double>(options.budget).count();
     state_.total = 0;
   }
 
@@ -62,29 +61,25 @@ class Runner {
       state_.total += 1 + job.workloads.size();
   }
 
-  Status run(const Job& job, const std::vector<Sizes>& probes, std::vector<BenchRow>& rows) {
+  Status run(const Job& job, const std::vector<Sizes>& probes, BenchReport& report) {
     CaseRequest request = base_;
     request.function = *job.function;
     request.dtype = job.dtype;
     request.checks = probes;
-    auto probed = run_row({job.function->name, "probes", job.dtype, {}, job.tolerance, {}}, request);
-    if (!probed) return std::unexpected(std::move(probed).error());
-    const CaseResult verdict = probed->result;
-    rows.push_back(std::move(*probed));
-    request.checks.clear();
+    auto probed = run_row(row_of(job, "probes", {}), request, report);
+    if (!probed) return probed;
+    const CaseResult verdict = report.rows.back().result;
     for (const Workload* workload : job.workloads) {
-      BenchRow row{job.function->name, workload->name, job.dtype, workload->sizes, job.tolerance, {}};
+      auto row = row_of(job, workload->name, workload->sizes);
       if (verdict.verdict != Verdict::right) {
         row.result = verdict;
         row.result.reason = "not run, because the probes are not right: " + verdict.reason;
-        rows.push_back(std::move(row));
+        report.rows.push_back(std::move(row));
         ++state_.done;
         continue;
       }
       set_shape(request, workload->sizes);
-      auto done = run_row(std::move(row), request);
-      if (!done) return std::unexpected(std::move(done).error());
-      rows.push_back(std::move(*done));
+      if (auto done = run_row(std::move(row), request, report); !done) return done;
     }
     return {};
   }
@@ -99,21 +94,32 @@ class Runner {
       request.timed = sizes;
   }
 
-  Result<BenchRow> run_row(BenchRow row, const CaseRequest& request) {
+  static ResultRow row_of(const Job& job, const std::string& workload, const Sizes& sizes) {
+    return {.function = job.function->name,
+            .workload = workload,
+            .dtype = job.dtype,
+            .sizes = sizes,
+            .tolerance = job.tolerance,
+            .result = {}};
+  }
+
+  Status run_row(ResultRow row, const CaseRequest& request, BenchReport& report) {
     const std::string title =
         row.function + " " + std::string(runtime::name_of(row.dtype)) + " " + row.workload;
-    const auto report = [&](const std::string& what) {
+    const auto tell = [&](const std::string& what) {
       state_.what = title + ": " + what;
       if (progress_) progress_(state_);
     };
-    report("starting");
-    auto result = run_in_worker(
-        request, {options_.worker, options_.time_limit}, [&](const CaseStep& step) { report(step.text); },
-        stop_);
-    if (!result) return std::unexpected(std::move(result).error().while_doing("measuring " + title));
-    row.result = std::move(*result);
+    tell("starting");
+    auto answer = run_in_worker(
+        request, {options_.worker, options_.time_limit}, options_.rule,
+        [&](const CaseStep& step) { tell(step.text); }, stop_);
+    if (!answer) return std::unexpected(std::move(answer).error().while_doing("measuring " + title));
+    row.result = std::move(answer->result);
+    if (!report.device && !answer->device.kind.empty()) report.device = std::move(answer->device);
+    report.rows.push_back(std::move(row));
     ++state_.done;
-    return row;
+    return {};
   }
 
   const BenchOptions& options_;
@@ -124,10 +130,6 @@ class Runner {
 };
 
 }  // namespace
-
-bool BenchReport::all_right() const {
-  return std::ranges::all_of(rows, [](const BenchRow& row) { return row.result.verdict == Verdict::right; });
-}
 
 Result<BenchReport> bench_variant(const fs::path& variant_dir, const BenchOptions& options,
                                   const ProgressSink& progress, std::stop_token stop) {
@@ -140,15 +142,19 @@ Result<BenchReport> bench_variant(const fs::path& variant_dir, const BenchOption
     return std::unexpected(std::move(file).error().while_doing("opening `" + variant_dir.string() + "`"));
   auto library = runtime::find_library(variant_dir);
   if (!library) return std::unexpected(std::move(library).error());
+  if (options.by_hand) file->workloads = {*options.by_hand};
   const std::vector<Job> jobs = make_jobs(*file, options);
   if (jobs.empty()) return fail(Errc::no_match, "no function, workload and data type pass the filters");
 
-  BenchReport report{variant_dir, library->filename().string(), options.seed, {}};
-  Runner runner(options, progress, std::move(stop), *library);
+  BenchReport report{.library = library->filename().string(), .device = {}, .rows = {}};
+  Runner runner(options, progress, stop, *library);
   runner.plan(jobs);
-  for (const Job& job : jobs)
-    if (auto done = runner.run(job, file->probes, report.rows); !done)
-      return std::unexpected(std::move(done).error());
+  for (const Job& job : jobs) {
+    auto done = runner.run(job, file->probes, report);
+    if (done) continue;
+    if (done.error().code() != Errc::interrupted) return std::unexpected(std::move(done).error());
+    break;
+  }
   return report;
 }
 

@@ -1,9 +1,11 @@
 #include "kernels/bench/case.h"
 
 #include <algorithm>
+#include <expected>
 #include <new>
+#include <thread>
 
-#include "measure.h"
+#include "meter.h"
 
 namespace kernels::bench {
 namespace {
@@ -18,8 +20,6 @@ CaseResult ended(CaseResult result, Verdict verdict, std::string reason) {
 Verdict verdict_of(const Error& error) {
   if (error.text().find("OUT_OF_MEMORY") != std::string::npos) return Verdict::out_of_memory;
   if (error.code() == Errc::unsupported) return Verdict::out_of_memory;
-  if (error.code() == Errc::no_match)
-    return Verdict::wrong;  // nothing was launched where it should have been
   return error.code() == Errc::io ? Verdict::crashed : Verdict::failed;
 }
 
@@ -46,128 +46,195 @@ Status match_signature(const runtime::KernelLibrary& library, const FunctionSpec
   return {};
 }
 
-class Case {
+}  // namespace
+
+class Case::Impl {
  public:
-  Case(const CaseRequest& request, const StepSink& on_step) : request_(request), on_step_(on_step) {
-    result_.seed = request.seed;
+  Impl(CaseRequest request, StepSink on_step)
+      : request_(std::move(request)), on_step_(std::move(on_step)), random_(request_.seed) {}
+
+  CaseAnswer prepare() {
+    CaseAnswer answer;
+    answer.result = prepared();
+    answer.device = device_;
+    if (meter_) answer.plan = meter_->plan();
+    return answer;
   }
 
-  CaseResult run() {
+  Sampled sample(std::uint32_t count) {
+    step("measuring " + describe(*request_.timed));
+    auto batch = meter_->sample(count);
+    if (!batch)
+      return std::unexpected(ended(result_, verdict_of(batch.error()), kernels::describe(batch.error())));
+    return std::move(*batch);
+  }
+
+ private:
+  CaseResult prepared() {
     step("opening the library");
     auto library = runtime::KernelLibrary::open(request_.library, request_.provider);
     if (!library) return ended(result_, Verdict::failed, kernels::describe(library.error()));
+    library_.emplace(std::move(*library));
     step("asking for signatures");
-    if (auto matched = match_signature(*library, request_.function); !matched)
+    if (auto matched = match_signature(*library_, request_.function); !matched)
       return ended(result_, Verdict::failed, kernels::describe(matched.error()));
-    if (auto opened = open_device(*library); !opened)
+    if (auto opened = open_device(); !opened)
       return ended(result_, Verdict::failed, kernels::describe(opened.error()));
     const auto tolerance = request_.function.tolerance.find(request_.dtype);
     if (tolerance == request_.function.tolerance.end())
       return ended(result_, Verdict::failed, "no tolerance for this data type");
-    const CheckContext context{&*library,
-                               &request_.function,
-                               tolerance->second,
-                               {request_.dtype, Rows::dense, cuda_.get(), request_.device_index}};
+    context_ = {&*library_,
+                &request_.function,
+                tolerance->second,
+                {request_.dtype, Rows::dense, cuda_.get(), request_.device_index}};
     result_.verdict = Verdict::right;
-    Random random(request_.seed);
-    return checks(context, random) && request_.timed ? time(context, random) : result_;
+    if (!probe() || !checks()) return result_;
+    if (!result_.probe.faults.empty()) {
+      result_.verdict = Verdict::misbehaved;
+      for (const auto& fault : result_.probe.faults)
+        result_.reason += (result_.reason.empty() ? "" : "; ") + fault;
+    }
+    return request_.timed && result_.verdict == Verdict::right ? set_up() : result_;
   }
 
- private:
   void step(std::string text) const {
     if (on_step_) on_step_({std::move(text)});
   }
 
-  Status open_device(const runtime::KernelLibrary& library) {
+  Status open_device() {
     if (request_.device == runtime::DeviceKind::cpu) {
-      result_.device = cpu_name();
+      device_ = {.kind = "cpu",
+                 .name = cpu_name(),
+                 .multiprocessors = std::thread::hardware_concurrency(),
+                 .cache_bytes = cpu_cache_bytes()};
       return {};
     }
     step("opening the CUDA device");
     auto cuda = runtime::Cuda::open(request_.device_index);
     if (!cuda) return std::unexpected(std::move(cuda).error());
     cuda_ = std::move(*cuda);
-    library.set_stream(request_.device_index, cuda_->stream());
-    const auto clocks = cuda_->clocks();
+    library_->set_stream(request_.device_index, cuda_->stream());
     const auto& info = cuda_->info();
-    result_.device = info.name + ", compute capability " + std::to_string(info.capability_major) + "." +
-                     std::to_string(info.capability_minor) + (clocks ? ", driver " + clocks->driver : "");
+    device_ = {
+        .kind = "cuda",
+        .index = static_cast<std::uint32_t>(request_.device_index),
+        .name = info.name,
+        .uuid = info.uuid,
+        .driver = info.driver,
+        .capability = std::to_string(info.capability_major) + "." + std::to_string(info.capability_minor),
+        .multiprocessors = static_cast<std::uint32_t>(info.multiprocessors),
+        .memory_bytes = info.total_bytes,
+        .cache_bytes = info.l2_bytes,
+        .ecc = info.ecc,
+        .max_clock_mhz = info.max_sm_mhz,
+        .max_memory_mhz = info.max_memory_mhz,
+        .power_limit_w = info.power_limit_w};
     return {};
   }
 
-  bool checks(const CheckContext& context, Random& random) {
-    for (const Sizes& sizes : request_.checks)
-      for (const Rows rows : {Rows::dense, Rows::padded})
-        if (!check_one(context, sizes, rows, random)) return false;
-    return !request_.timed || check_one(context, *request_.timed, Rows::dense, random);
+  /// A shape with something in it: nothing need be launched for nothing.
+  const Sizes* shape_to_probe() const {
+    if (request_.timed) return &*request_.timed;
+    for (const auto& sizes : request_.checks) {
+      auto bytes = bytes_moved(request_.function, sizes, request_.dtype);
+      bool is_empty = std::ranges::any_of(sizes, [](const auto& size) { return size.second == 0; });
+      if (bytes && !is_empty) return &sizes;
+    }
+    return nullptr;
   }
 
-  bool check_one(CheckContext context, const Sizes& sizes, Rows rows, Random& random) {
+  bool probe() {
+    const auto* sizes = shape_to_probe();
+    if (cuda_ == nullptr || sizes == nullptr) return true;
+    step("recording a call with " + describe(*sizes));
+    auto probe = probe_call(context_, *sizes, random_);
+    if (probe) {
+      result_.probe = std::move(*probe);
+      return true;
+    }
+    result_ = ended(std::move(result_), verdict_of(probe.error()), kernels::describe(probe.error()));
+    return false;
+  }
+
+  bool checks() {
+    for (const Sizes& sizes : request_.checks)
+      for (const Rows rows : {Rows::dense, Rows::padded})
+        if (!check_one(sizes, rows)) return false;
+    return !request_.timed || check_one(*request_.timed, Rows::dense);
+  }
+
+  bool check_one(const Sizes& sizes, Rows rows) {
+    auto context = context_;
     const std::string what = describe(sizes) + (rows == Rows::padded ? " with padded rows" : "");
     step("checking " + what);
     context.options.rows = rows;
-    auto outcome = check(context, sizes, random);
+    auto outcome = check(context, sizes, random_);
     if (!outcome) {
       const Verdict verdict = verdict_of(outcome.error());
       result_ = ended(std::move(result_), verdict, what + ": " + kernels::describe(outcome.error()));
       return false;
     }
-    result_.max_error = std::max(result_.max_error, outcome->max_error);
-    result_.worst_share = std::max(result_.worst_share, outcome->worst_share);
-    result_.checked += outcome->checked;
+    auto& numerics = result_.numerics;
+    numerics.max_error = std::max(numerics.max_error, outcome->max_error);
+    numerics.worst_share = std::max(numerics.worst_share, outcome->worst_share);
+    numerics.checked += outcome->checked;
     if (outcome->verdict == Verdict::right) return true;
     result_ = ended(std::move(result_), outcome->verdict, what + ": " + outcome->reason);
     return false;
   }
 
-  CaseResult time(const CheckContext& context, Random& random) {
-    step("measuring " + describe(*request_.timed));
-    const MeasureOptions options{*request_.timed, request_.budget_seconds};
-    auto timing =
-        cuda_ == nullptr ? measure_cpu(context, options, random) : measure_cuda(context, options, random);
-    if (!timing) return ended(result_, verdict_of(timing.error()), kernels::describe(timing.error()));
-    result_.timing = std::move(*timing);
+  CaseResult set_up() {
+    step("setting up the measurement of " + describe(*request_.timed));
+    auto meter = cuda_ == nullptr ? make_cpu_meter(context_, *request_.timed, random_)
+                                  : make_cuda_meter(context_, *request_.timed, random_);
+    if (!meter) return ended(result_, verdict_of(meter.error()), kernels::describe(meter.error()));
+    meter_ = std::move(*meter);
     return result_;
   }
 
-  const CaseRequest& request_;
-  const StepSink& on_step_;
+  CaseRequest request_;
+  StepSink on_step_;
+  Random random_;
   CaseResult result_;
+  DeviceRecord device_;
+  // Destroyed from the last to the first: the meter uses all others.
   std::unique_ptr<runtime::Cuda> cuda_;
+  std::optional<runtime::KernelLibrary> library_;
+  CheckContext context_ = {};
+  std::unique_ptr<Meter> meter_;
 };
 
-}  // namespace
+namespace {
 
-std::string_view name_of(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::right:
-      return "right";
-    case Verdict::wrong:
-      return "wrong";
-    case Verdict::raised:
-      return "raised";
-    case Verdict::crashed:
-      return "crashed";
-    case Verdict::timed_out:
-      return "timed out";
-    case Verdict::out_of_memory:
-      return "out of memory";
-    default:
-      return "failed";
+/// Runs a part of a case; what it throws becomes a result.
+template <class Run, class Failed>
+auto guarded(Run run, Failed failed) -> decltype(run()) {
+  CaseResult result;
+  try {
+    return run();
+  } catch (const std::bad_alloc&) {
+    return failed(ended(std::move(result), Verdict::out_of_memory, "no memory left on this machine"));
+  } catch (const std::exception& error) {
+    // An exception that a kernel let through its C interface.
+    return failed(ended(std::move(result), Verdict::crashed, std::string("exception: ") + error.what()));
   }
 }
 
-CaseResult run_case(const CaseRequest& request, const StepSink& on_step) {
-  CaseResult result;
-  result.seed = request.seed;
-  try {
-    return Case(request, on_step).run();
-  } catch (const std::bad_alloc&) {
-    return ended(std::move(result), Verdict::out_of_memory, "no memory left on this machine");
-  } catch (const std::exception& error) {
-    // An exception that a kernel let through its C interface.
-    return ended(std::move(result), Verdict::crashed, std::string("exception: ") + error.what());
-  }
+}  // namespace
+
+Case::Case(CaseRequest request, StepSink on_step)
+    : impl_(std::make_unique<Impl>(std::move(request), std::move(on_step))) {}
+Case::~Case() = default;
+
+CaseAnswer Case::prepare() {
+  return guarded(
+      [&] { return impl_->prepare(); },
+      [](CaseResult result) { return CaseAnswer{.result = std::move(result), .device = {}, .plan = {}}; });
+}
+
+Sampled Case::sample(std::uint32_t count) {
+  return guarded([&] { return impl_->sample(count); },
+                 [](CaseResult result) -> Sampled { return std::unexpected(std::move(result)); });
 }
 
 }  // namespace kernels::bench

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "kernels/base/bytes.h"
@@ -43,15 +44,32 @@ Result<std::size_t> length_of(std::string_view head) {
   return *length;
 }
 
-}  // namespace
-
-Status write_frame(int fd, std::string_view payload) {
+Result<std::string> frame_of(std::string_view payload) {
   if (payload.size() > kMaxFrame) return fail(Errc::corrupt, "a message between bench processes is too long");
   std::string frame;
   for (unsigned shift = 0; shift < 32; shift += 8)
     frame += static_cast<char>((payload.size() >> shift) & 0xff);
   frame += payload;
-  return write_all(fd, frame);
+  return frame;
+}
+
+}  // namespace
+
+Status write_frame(int fd, std::string_view payload) {
+  auto frame = frame_of(payload);
+  return frame ? write_all(fd, *frame) : fail(std::move(frame).error());
+}
+
+Status send_frame(int socket, std::string_view payload) {
+  auto frame = frame_of(payload);
+  if (!frame) return fail(std::move(frame).error());
+  for (std::string_view rest = *frame; !rest.empty();) {
+    const ssize_t sent = ::send(socket, rest.data(), rest.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) return fail(system_error("write to", "the socket between bench processes", errno));
+    rest.remove_prefix(static_cast<std::size_t>(sent));
+  }
+  return {};
 }
 
 Result<std::optional<std::string>> read_frame(int fd) {

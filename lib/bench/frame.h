@@ -14,6 +14,9 @@ inline constexpr std::size_t kMaxFrame = 16 << 20;
 /// long).
 Status write_frame(int fd, std::string_view payload);
 
+/// The same over a socket whose other end may be gone.
+Status send_frame(int socket, std::string_view payload);
+
 /// Reads one frame and waits for it. Nothing at the end of the stream. Errors  io; corrupt (too long, cut
 /// off).
 Result<std::optional<std::string>> read_frame(int fd);

@@ -3,6 +3,7 @@
 #include <array>
 #include <csignal>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include <fcntl.h>
@@ -10,9 +11,11 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernels/base/log.h"
 #include "kernels/base/secret.h"
 
 #include "frame.h"
@@ -32,6 +35,14 @@ struct Pipe {
 Result<Pipe> make_pipe() {
   std::array<int, 2> fds{};
   if (pipe2(fds.data(), O_CLOEXEC) != 0) return fail(system_error("make", "a pipe", errno));
+  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
+/// For requests that are asked for later: writing to a socket does not kill the writer.
+Result<Pipe> make_sockets() {
+  std::array<int, 2> fds{};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) != 0)
+    return fail(system_error("make", "a socket", errno));
   return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
@@ -78,6 +89,7 @@ struct Running {
   WorkerProcess process;
   UniqueFd answer;
   UniqueFd output;
+  UniqueFd requests;
 };
 
 /// posix_spawn's attributes and actions, released together.
@@ -122,8 +134,10 @@ Result<Running> start(const CaseRequest& request, const WorkerOptions& options) 
   if (!asked) return std::unexpected(std::move(asked).error());
   auto answer = make_pipe();
   auto output = make_pipe();
+  auto requests = make_sockets();
   if (!answer || !output) return std::unexpected(!answer ? answer.error() : output.error());
-  for (UniqueFd* fd : {&*asked, &answer->write, &output->write})
+  if (!requests) return std::unexpected(std::move(requests).error());
+  for (UniqueFd* fd : {&*asked, &answer->write, &output->write, &requests->read})
     if (auto lifted = lift(*fd); !lifted) return std::unexpected(std::move(lifted).error());
   SpawnSetup setup;
   posix_spawn_file_actions_addopen(&setup.actions, 0, "/dev/null", O_RDONLY, 0);
@@ -131,6 +145,7 @@ Result<Running> start(const CaseRequest& request, const WorkerOptions& options) 
   posix_spawn_file_actions_adddup2(&setup.actions, output->write.get(), 2);
   posix_spawn_file_actions_adddup2(&setup.actions, asked->get(), 3);
   posix_spawn_file_actions_adddup2(&setup.actions, answer->write.get(), 4);
+  posix_spawn_file_actions_adddup2(&setup.actions, requests->read.get(), 5);
   posix_spawnattr_setflags(&setup.attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
   posix_spawnattr_setpgroup(&setup.attributes, 0);
   sigset_t none;
@@ -149,14 +164,15 @@ Result<Running> start(const CaseRequest& request, const WorkerOptions& options) 
   const int code = posix_spawn(&pid, program.c_str(), &setup.actions, &setup.attributes, arguments.data(),
                                variables.data());
   if (code != 0) return fail(system_error("start", program, code));
-  return Running{WorkerProcess(pid), std::move(answer->read), std::move(output->read)};
+  return Running{WorkerProcess(pid), std::move(answer->read), std::move(output->read),
+                 std::move(requests->write)};
 }
 
 /// What has been heard of the worker so far.
 struct Heard {
   std::string step = "starting";
-  std::string tail;  ///< end of its standard output and error
-  std::optional<CaseResult> result;
+  std::string tail;   ///< end of its standard output and error
+  std::string reply;  ///< the frame that is waited for
 };
 
 /// Reads what is there; false at the end of the stream.
@@ -185,19 +201,16 @@ void note_frame(const std::string& frame, Heard& heard, const StepSink& on_step)
     heard.step = step->get<std::string>();
     if (on_step) on_step({heard.step});
   }
-  if (const auto found = json.find("result"); found != json.end()) {
-    auto result = decode_result(found->dump());
-    if (result) heard.result = std::move(*result);
-  }
+  for (const char* reply : {"answer", "samples", "result"})
+    if (json.contains(reply)) heard.reply = frame;
 }
 
-enum class End : std::uint8_t { closed, time_limit, stopped };
+enum class End : std::uint8_t { replied, closed, time_limit, stopped };
 
-/// Follows the worker until it closes its answers, the time is up or `stop` asks.
-End follow(const Running& worker, Clock::time_point deadline, const std::stop_token& stop, Heard& heard,
-           const StepSink& on_step) {
+/// Follows the worker until it replies, closes its answers, the time is up or `stop` asks.
+End follow(const Running& worker, FrameReader& frames, Clock::time_point deadline,
+           const std::stop_token& stop, Heard& heard, const StepSink& on_step) {
   constexpr int kStopCheckMs = 50;
-  FrameReader frames;
   bool output_open = true;
   for (;;) {
     if (stop.stop_requested()) return End::stopped;
@@ -218,7 +231,8 @@ End follow(const Running& worker, Clock::time_point deadline, const std::stop_to
       if (!*frame) break;
       note_frame(**frame, heard, on_step);
     }
-    if (!open || heard.result) return End::closed;
+    if (!heard.reply.empty()) return End::replied;
+    if (!open) return End::closed;
   }
 }
 
@@ -227,9 +241,8 @@ std::string signal_text(int number) {
   return name == nullptr ? "signal " + std::to_string(number) : std::string("SIG") + name;
 }
 
-CaseResult judge(int status, const Heard& heard, std::uint64_t seed) {
+CaseResult judge(int status, const Heard& heard) {
   CaseResult result;
-  result.seed = seed;
   result.verdict = Verdict::crashed;
   if (WIFSIGNALED(status)) {
     result.reason = "killed by " + signal_text(WTERMSIG(status));
@@ -246,30 +259,98 @@ CaseResult judge(int status, const Heard& heard, std::uint64_t seed) {
   return result;
 }
 
-CaseResult too_slow(const CaseRequest& request, const WorkerOptions& options, const Heard& heard) {
+CaseResult too_slow(const WorkerOptions& options, const Heard& heard) {
   CaseResult result;
-  result.seed = request.seed;
   result.verdict = Verdict::timed_out;
   result.reason =
       "no answer within " + std::to_string(options.time_limit.count()) + " ms while " + heard.step;
   return result;
 }
 
+/// What is inside a reply, if it is of this kind.
+std::optional<std::string> part_of(const std::string& reply, const char* kind) {
+  const auto json = nlohmann::json::parse(reply, nullptr, false);
+  const auto found = json.is_object() ? json.find(kind) : json.end();
+  if (!json.is_object() || found == json.end()) return std::nullopt;
+  return found->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 }  // namespace
 
-Result<CaseResult> run_in_worker(const CaseRequest& request, const WorkerOptions& options,
-                                 const StepSink& on_step, const std::stop_token& stop) {
-  const auto deadline = Clock::now() + options.time_limit;
-  auto worker = start(request, options);
-  if (!worker) return std::unexpected(std::move(worker).error().while_doing("running a case"));
-  Heard heard;
-  const End end = follow(*worker, deadline, stop, heard, on_step);
-  if (end == End::stopped) return fail(Errc::interrupted, "stopped");
-  if (heard.result) return std::move(*heard.result);
-  if (end == End::time_limit || !worker->process.ended_by(deadline)) return too_slow(request, options, heard);
-  const int status = worker->process.end();
-  drain_all(worker->output.get(), heard.tail);
-  return judge(status, heard, request.seed);
+class WorkerSession::Impl {
+  using Reply = std::expected<std::string, CaseResult>;
+
+ public:
+  Impl(Running running, WorkerOptions options) : running_(std::move(running)), options_(std::move(options)) {}
+
+  Result<CaseAnswer> prepare(const StepSink& on_step, const std::stop_token& stop) {
+    auto reply = wait(on_step, stop);
+    if (!reply) return fail(std::move(reply).error());
+    if (!*reply) return CaseAnswer{.result = std::move(reply->error()), .device = {}};
+    if (auto part = part_of(**reply, "answer"))
+      if (auto answer = decode_answer(*part)) return answer;
+    return CaseAnswer{.result = nonsense(), .device = {}};
+  }
+
+  Result<Sampled> sample(std::uint32_t count, const std::stop_token& stop) {
+    const auto request = nlohmann::json{{"sample", count}}.dump();
+    // A worker that is gone is judged below, by how it went.
+    if (auto sent = send_frame(running_.requests.get(), request); !sent)
+      log(LogLevel::debug, describe(sent.error()));
+    auto reply = wait({}, stop);
+    if (!reply) return fail(std::move(reply).error());
+    if (!*reply) return Sampled(std::unexpect, std::move(reply->error()));
+    if (auto part = part_of(**reply, "samples"))
+      if (auto batch = decode_batch(*part)) return std::move(*batch);
+    if (auto part = part_of(**reply, "result"))
+      if (auto result = decode_result(*part)) return Sampled(std::unexpect, std::move(*result));
+    return Sampled(std::unexpect, nonsense());
+  }
+
+ private:
+  static CaseResult nonsense() {
+    CaseResult result;
+    result.verdict = Verdict::crashed;
+    result.reason = "the process answered with something that is no answer";
+    return result;
+  }
+
+  /// The next reply, or how the worker ended.
+  Result<Reply> wait(const StepSink& on_step, const std::stop_token& stop) {
+    const auto deadline = Clock::now() + options_.time_limit;
+    heard_.reply.clear();
+    const End end = follow(running_, frames_, deadline, stop, heard_, on_step);
+    if (end == End::stopped) return fail(Errc::interrupted, "stopped");
+    if (end == End::replied) return heard_.reply;
+    if (end == End::time_limit || !running_.process.ended_by(deadline))
+      return Reply(std::unexpect, too_slow(options_, heard_));
+    const int status = running_.process.end();
+    drain_all(running_.output.get(), heard_.tail);
+    return Reply(std::unexpect, judge(status, heard_));
+  }
+
+  Running running_;
+  WorkerOptions options_;
+  FrameReader frames_;
+  Heard heard_;
+};
+
+WorkerSession::WorkerSession(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+WorkerSession::WorkerSession(WorkerSession&&) noexcept = default;
+WorkerSession::~WorkerSession() = default;
+
+Result<WorkerSession> WorkerSession::start(const CaseRequest& request, const WorkerOptions& options) {
+  auto running = bench::start(request, options);
+  if (!running) return fail(std::move(running).error());
+  return WorkerSession(std::make_unique<Impl>(std::move(*running), options));
+}
+
+Result<CaseAnswer> WorkerSession::prepare(const StepSink& on_step, const std::stop_token& stop) {
+  return impl_->prepare(on_step, stop);
+}
+
+Result<Sampled> WorkerSession::sample(std::uint32_t count, const std::stop_token& stop) {
+  return impl_->sample(count, stop);
 }
 
 }  // namespace kernels::bench

@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kRequest = 3;
 constexpr int kAnswer = 4;
+constexpr int kMore = 5;
 
 /// Dies with the parent, leaves no core file, and does not die of a pipe that nobody reads.
 bool settle(pid_t parent) {
@@ -27,23 +28,40 @@ bool settle(pid_t parent) {
 
 }  // namespace
 
+namespace {
+
+/// A parent that is gone has killed this process already, or will at once.
+void answer(const std::string& payload) {
+  if (auto sent = write_frame(kAnswer, payload); !sent) _exit(1);
+}
+
+/// Samples as often as it is asked to; returns at the end of the requests, or of the case.
+void serve(Case& running) {
+  for (auto frame = read_frame(kMore); frame && *frame; frame = read_frame(kMore)) {
+    const auto request = nlohmann::json::parse(**frame, nullptr, false);
+    if (!request.is_object() || !request.contains("sample") || !request["sample"].is_number_unsigned())
+      return;
+    auto batch = running.sample(request["sample"].get<std::uint32_t>());
+    if (!batch) return answer("{\"result\":" + encode(batch.error()) + "}");
+    answer("{\"samples\":" + encode(*batch) + "}");
+  }
+}
+
+}  // namespace
+
 int worker_main(pid_t parent) {
   if (!settle(parent)) return 1;
   auto frame = read_frame(kRequest);
   if (!frame || !*frame) return 1;
   auto request = decode_request(**frame);
-  CaseResult result;
-  if (request) {
-    result = run_case(*request, [](const CaseStep& step) {
-      // A parent that is gone has killed this process already, or will at once.
-      if (auto sent = write_frame(kAnswer, nlohmann::json{{"step", step.text}}.dump()); !sent) _exit(1);
-    });
-  } else {
-    result.reason = describe(request.error());
-  }
-  const auto sent = write_frame(kAnswer, "{\"result\":" + encode(result) + "}");
+  if (!request) return 1;
+  Case running(std::move(*request),
+               [](const CaseStep& step) { answer(nlohmann::json{{"step", step.text}}.dump()); });
+  const auto prepared = running.prepare();
+  answer("{\"answer\":" + encode(prepared) + "}");
+  if (prepared.plan) serve(running);
   // Destructors of kernel libraries are none of our business, and may hang.
-  _exit(sent ? 0 : 1);
+  _exit(0);
 }
 
 }  // namespace kernels::bench

@@ -1,6 +1,10 @@
 #include "kernels/ops/bench.h"
 
+#include "kernels/base/file.h"
+#include "kernels/base/hash.h"
 #include "kernels/ops/query.h"
+
+#include "variant_content.h"
 
 namespace kernels::ops {
 
@@ -70,6 +74,18 @@ Result<BenchTarget> local_bench_target(const fs::path& folder, const Target& tar
   auto name = decisions.front().variant.name();
   auto build = fs::is_directory(folder / "build", code) ? folder / "build" : folder;
   return BenchTarget{.kernel = folder.string(), .commit = {}, .variant = name, .folder = build / name};
+}
+
+Result<std::string> variant_fingerprint(const fs::path& folder) {
+  auto content = folder_content(folder);
+  if (!content) return fail(std::move(content).error());
+  Hasher all(HashAlgorithm::sha256);
+  for (const auto& file : (*content)->files()) {
+    auto bytes = read_file(folder / file.path, 4ULL << 30);
+    if (!bytes) return fail(std::move(bytes).error());
+    all.update(sha256_hex(*bytes) + "  " + file.path + "\n");
+  }
+  return to_hex(all.finish());
 }
 
 }  // namespace kernels::ops

@@ -5,11 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include <dlfcn.h>
-
-// The driver's functions, declared here by what they are known to take (CUDA driver API reference, 13.0).
-// Names with _v2 are the 64-bit forms that the headers of CUDA select. Handles are opaque pointers, addresses
-// 64-bit numbers.
+#include "cuda_api_impl.h"
 
 namespace kernels::runtime {
 namespace {
@@ -19,47 +15,6 @@ constexpr int kAttributeL2Bytes = 38;
 constexpr int kAttributeCapabilityMajor = 75;
 constexpr int kAttributeCapabilityMinor = 76;
 constexpr unsigned kStreamNonBlocking = 1;
-constexpr int kCaptureThreadLocal = 1;
-constexpr int kNodeKernel = 0;
-constexpr unsigned kCopyThreads = 512;
-
-// dst[i] = src[i] for 16-byte vectors i < n; one vector per thread.
-constexpr char kCopyCode[] = R"(
-.version 7.0
-.target sm_70
-.address_size 64
-.visible .entry stream_copy(.param .u64 dst, .param .u64 src, .param .u64 count)
-{
-  .reg .pred %p;
-  .reg .b32 %r<4>;
-  .reg .f32 %f<4>;
-  .reg .b64 %d<8>;
-  mov.u32 %r0, %ctaid.x;
-  mov.u32 %r1, %ntid.x;
-  mov.u32 %r2, %tid.x;
-  cvt.u64.u32 %d0, %r2;
-  mul.wide.u32 %d1, %r0, %r1;
-  add.u64 %d0, %d0, %d1;
-  ld.param.u64 %d2, [count];
-  setp.ge.u64 %p, %d0, %d2;
-  @%p bra end;
-  ld.param.u64 %d3, [dst];
-  ld.param.u64 %d4, [src];
-  cvta.to.global.u64 %d3, %d3;
-  cvta.to.global.u64 %d4, %d4;
-  shl.b64 %d5, %d0, 4;
-  add.u64 %d3, %d3, %d5;
-  add.u64 %d4, %d4, %d5;
-  ld.global.v4.f32 {%f0, %f1, %f2, %f3}, [%d4];
-  st.global.v4.f32 [%d3], {%f0, %f1, %f2, %f3};
-end:
-  ret;
-}
-)";
-
-struct Uuid {
-  std::array<unsigned char, 16> bytes;
-};
 
 std::string format_uuid(const Uuid& uuid) {
   constexpr char kDigits[] = "0123456789abcdef";
@@ -72,117 +27,7 @@ std::string format_uuid(const Uuid& uuid) {
   return text;
 }
 
-template <class F>
-bool resolve(void* library, F*& function, const char* name) {
-  function = reinterpret_cast<F*>(dlsym(library, name));
-  return function != nullptr;
-}
-
 }  // namespace
-
-struct Cuda::Api {
-  int (*init)(unsigned);
-  int (*driver_version)(int*);
-  int (*device_count)(int*);
-  int (*device_get)(int*, int);
-  int (*device_name)(char*, int, int);
-  int (*device_uuid)(Uuid*, int);
-  int (*device_attribute)(int*, int, int);
-  int (*device_memory)(std::size_t*, int);
-  int (*device_pci)(char*, int, int);
-  int (*retain)(void**, int);
-  int (*release)(int);
-  int (*set_current)(void*);
-  int (*memory_info)(std::size_t*, std::size_t*);
-  int (*allocate)(std::uint64_t*, std::size_t);
-  int (*free)(std::uint64_t);
-  int (*to_device)(std::uint64_t, const void*, std::size_t, void*);
-  int (*to_host)(void*, std::uint64_t, std::size_t, void*);
-  int (*inside)(std::uint64_t, std::uint64_t, std::size_t, void*);
-  int (*fill)(std::uint64_t, unsigned char, std::size_t, void*);
-  int (*stream_create)(void**, unsigned);
-  int (*stream_destroy)(void*);
-  int (*stream_wait)(void*);
-  int (*begin_capture)(void*, int);
-  int (*end_capture)(void*, void**);
-  int (*event_create)(void**, unsigned);
-  int (*event_record)(void*, void*);
-  int (*event_wait)(void*);
-  int (*event_elapsed)(float*, void*, void*);
-  int (*event_destroy)(void*);
-  int (*graph_nodes)(void*, void**, std::size_t*);
-  int (*node_type)(void*, int*);
-  int (*instantiate)(void**, void*, unsigned long long);
-  int (*graph_launch)(void*, void*);
-  int (*graph_exec_destroy)(void*);
-  int (*graph_destroy)(void*);
-  int (*module_load)(void**, const void*);
-  int (*module_function)(void**, void*, const char*);
-  int (*module_unload)(void*);
-  int (*launch)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**,
-                void**);
-  int (*error_name)(int, const char**);
-  int (*error_text)(int, const char**);
-
-  bool load(void* lib) {
-    return resolve(lib, init, "cuInit") && resolve(lib, driver_version, "cuDriverGetVersion") &&
-           resolve(lib, device_count, "cuDeviceGetCount") && resolve(lib, device_get, "cuDeviceGet") &&
-           resolve(lib, device_name, "cuDeviceGetName") && resolve(lib, device_uuid, "cuDeviceGetUuid_v2") &&
-           resolve(lib, device_attribute, "cuDeviceGetAttribute") &&
-           resolve(lib, device_memory, "cuDeviceTotalMem_v2") &&
-           resolve(lib, device_pci, "cuDeviceGetPCIBusId") &&
-           resolve(lib, retain, "cuDevicePrimaryCtxRetain") &&
-           resolve(lib, release, "cuDevicePrimaryCtxRelease_v2") &&
-           resolve(lib, set_current, "cuCtxSetCurrent") && resolve(lib, memory_info, "cuMemGetInfo_v2") &&
-           resolve(lib, allocate, "cuMemAlloc_v2") && resolve(lib, free, "cuMemFree_v2") && load_work(lib);
-  }
-
- private:
-  bool load_work(void* lib) {
-    return resolve(lib, to_device, "cuMemcpyHtoDAsync_v2") && resolve(lib, to_host, "cuMemcpyDtoHAsync_v2") &&
-           resolve(lib, inside, "cuMemcpyDtoDAsync_v2") && resolve(lib, fill, "cuMemsetD8Async") &&
-           resolve(lib, stream_create, "cuStreamCreate") &&
-           resolve(lib, stream_destroy, "cuStreamDestroy_v2") &&
-           resolve(lib, stream_wait, "cuStreamSynchronize") &&
-           resolve(lib, begin_capture, "cuStreamBeginCapture_v2") &&
-           resolve(lib, end_capture, "cuStreamEndCapture") && resolve(lib, event_create, "cuEventCreate") &&
-           resolve(lib, event_record, "cuEventRecord") && resolve(lib, event_wait, "cuEventSynchronize") &&
-           (resolve(lib, event_elapsed, "cuEventElapsedTime_v2") ||
-            resolve(lib, event_elapsed, "cuEventElapsedTime")) &&
-           resolve(lib, event_destroy, "cuEventDestroy_v2") && load_graphs(lib);
-  }
-  bool load_graphs(void* lib) {
-    return resolve(lib, graph_nodes, "cuGraphGetNodes") && resolve(lib, node_type, "cuGraphNodeGetType") &&
-           resolve(lib, instantiate, "cuGraphInstantiateWithFlags") &&
-           resolve(lib, graph_launch, "cuGraphLaunch") &&
-           resolve(lib, graph_exec_destroy, "cuGraphExecDestroy") &&
-           resolve(lib, graph_destroy, "cuGraphDestroy") && resolve(lib, module_load, "cuModuleLoadData") &&
-           resolve(lib, module_function, "cuModuleGetFunction") &&
-           resolve(lib, module_unload, "cuModuleUnload") && resolve(lib, launch, "cuLaunchKernel") &&
-           resolve(lib, error_name, "cuGetErrorName") && resolve(lib, error_text, "cuGetErrorString");
-  }
-};
-
-/// Everything here is optional: a machine without NVML reports no clocks.
-struct Cuda::Nvml {
-  int (*init)() = nullptr;
-  int (*by_pci)(const char*, void**) = nullptr;
-  int (*driver)(char*, unsigned) = nullptr;
-  int (*clock)(void*, int, unsigned*) = nullptr;
-  int (*reasons)(void*, unsigned long long*) = nullptr;
-  void* device = nullptr;
-
-  bool load(const char* pci) {
-    void* lib = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (lib == nullptr) return false;
-    const bool found =
-        resolve(lib, init, "nvmlInit_v2") && resolve(lib, by_pci, "nvmlDeviceGetHandleByPciBusId_v2") &&
-        resolve(lib, driver, "nvmlSystemGetDriverVersion") && resolve(lib, clock, "nvmlDeviceGetClockInfo");
-    if (!resolve(lib, reasons, "nvmlDeviceGetCurrentClocksEventReasons"))
-      resolve(lib, reasons, "nvmlDeviceGetCurrentClocksThrottleReasons");
-    return found && init() == 0 && by_pci(pci, &device) == 0;
-  }
-};
 
 namespace {
 /// The driver library stays loaded for the life of the process.
@@ -237,10 +82,6 @@ Status Cuda::start(int device) {
     return done;
   if (auto done = checked(api_->event_create(&before_, 0), "create an event"); !done) return done;
   if (auto done = checked(api_->event_create(&after_, 0), "create an event"); !done) return done;
-  // Without the copy kernel only the limit of a stream is measured in another way.
-  if (api_->module_load(&module_, kCopyCode) != 0) module_ = nullptr;
-  if (module_ != nullptr && api_->module_function(&copy_kernel_, module_, "stream_copy") != 0)
-    copy_kernel_ = nullptr;
   return read_info();
 }
 
@@ -268,30 +109,17 @@ Status Cuda::read_info() {
   info_.total_bytes = total;
   nvml_ = std::make_unique<Nvml>();
   if (!nvml_->load(pci.data())) nvml_.reset();
+  if (nvml_ != nullptr) read_limits();
   return {};
 }
 
 Cuda::~Cuda() {
-  if (module_ != nullptr) api_->module_unload(module_);
+  for (void* module : modules_)
+    api_->module_unload(module);
   if (before_ != nullptr) api_->event_destroy(before_);
   if (after_ != nullptr) api_->event_destroy(after_);
   if (stream_ != nullptr) api_->stream_destroy(stream_);
   if (retained_) api_->release(device_);
-}
-
-std::optional<CudaClocks> Cuda::clocks() const {
-  if (nvml_ == nullptr) return std::nullopt;
-  constexpr int kSm = 1;
-  constexpr int kMemory = 2;
-  CudaClocks clocks;
-  std::array<char, 96> driver{};
-  unsigned long long reasons = 0;
-  if (nvml_->driver(driver.data(), static_cast<unsigned>(driver.size())) == 0) clocks.driver = driver.data();
-  nvml_->clock(nvml_->device, kSm, &clocks.sm_mhz);
-  nvml_->clock(nvml_->device, kMemory, &clocks.memory_mhz);
-  if (nvml_->reasons != nullptr && nvml_->reasons(nvml_->device, &reasons) == 0)
-    clocks.limit_reasons = reasons;
-  return clocks;
 }
 
 Result<std::uint64_t> Cuda::free_bytes() const {
@@ -358,56 +186,22 @@ Status Cuda::copy_async(std::uint64_t to, std::uint64_t from, std::uint64_t byte
   return checked(api_->inside(to, from, bytes, stream_), "copy inside the device");
 }
 
-Status Cuda::stream_copy_async(std::uint64_t to, std::uint64_t from, std::uint64_t bytes) const {
-  if (copy_kernel_ == nullptr) return fail(Errc::unsupported, "the driver did not compile the copy kernel");
-  std::uint64_t count = bytes / 16;
-  const std::uint64_t blocks = std::max<std::uint64_t>((count + kCopyThreads - 1) / kCopyThreads, 1);
-  void* arguments[] = {&to, &from, &count};
-  return checked(api_->launch(copy_kernel_, static_cast<unsigned>(blocks), 1, 1, kCopyThreads, 1, 1, 0,
-                              stream_, arguments, nullptr),
-                 "launch the copy kernel");
+Result<CudaKernel> Cuda::compile(const std::string& ptx, const char* name) const {
+  void* module = nullptr;
+  CudaKernel kernel;
+  if (api_->module_load(&module, ptx.c_str()) != 0)
+    return fail(Errc::unsupported, "the driver did not compile `" + std::string(name) + "`");
+  modules_.push_back(module);
+  if (auto found = checked(api_->module_function(&kernel.function_, module, name), "find a kernel"); !found)
+    return std::unexpected(std::move(found).error());
+  return kernel;
 }
 
-Result<CudaGraph> Cuda::record(const std::function<Status()>& work) const {
-  if (auto done = checked(api_->begin_capture(stream_, kCaptureThreadLocal), "begin recording"); !done)
-    return std::unexpected(std::move(done).error());
-  auto worked = work();
-  void* graph = nullptr;
-  auto ended = checked(api_->end_capture(stream_, &graph), "end recording");
-  CudaGraph recorded(this, graph);
-  if (!worked) return std::unexpected(std::move(worked).error());
-  if (!ended) return std::unexpected(std::move(ended).error());
-  if (auto counted = count_kernels(recorded); !counted) return std::unexpected(std::move(counted).error());
-  if (auto made = checked(api_->instantiate(&recorded.executable_, graph, 0), "make the graph executable");
-      !made)
-    return std::unexpected(std::move(made).error());
-  return recorded;
-}
-
-Status Cuda::count_kernels(CudaGraph& graph) const {
-  std::size_t count = 0;
-  if (auto done = checked(api_->graph_nodes(graph.graph_, nullptr, &count), "list the graph"); !done)
-    return done;
-  std::vector<void*> nodes(count);
-  if (count == 0) return {};
-  if (auto done = checked(api_->graph_nodes(graph.graph_, nodes.data(), &count), "list the graph"); !done)
-    return done;
-  for (void* node : nodes) {
-    int type = -1;
-    if (api_->node_type(node, &type) == 0 && type == kNodeKernel) ++graph.kernel_nodes_;
-  }
-  return {};
-}
-
-CudaGraph::CudaGraph(CudaGraph&& other) noexcept
-    : owner_(other.owner_),
-      graph_(std::exchange(other.graph_, nullptr)),
-      executable_(std::exchange(other.executable_, nullptr)),
-      kernel_nodes_(other.kernel_nodes_) {}
-
-CudaGraph::~CudaGraph() {
-  if (executable_ != nullptr) owner_->api_->graph_exec_destroy(executable_);
-  if (graph_ != nullptr) owner_->api_->graph_destroy(graph_);
+Status Cuda::launch_async(const CudaKernel& kernel, unsigned blocks, unsigned threads,
+                          std::span<void*> arguments) const {
+  return checked(
+      api_->launch(kernel.function_, blocks, 1, 1, threads, 1, 1, 0, stream_, arguments.data(), nullptr),
+      "launch a kernel");
 }
 
 Result<double> Cuda::time_between(const std::function<Status()>& work) const {
@@ -425,8 +219,11 @@ Result<double> Cuda::time_between(const std::function<Status()>& work) const {
 }
 
 Result<double> Cuda::time_replay(const CudaGraph& graph) const {
-  return time_between(
-      [&] { return checked(api_->graph_launch(graph.executable_, stream_), "replay the graph"); });
+  return time_between([&] { return replay_async(graph); });
+}
+
+Status Cuda::replay_async(const CudaGraph& graph) const {
+  return checked(api_->graph_launch(graph.executable_, stream_), "replay the graph");
 }
 
 Result<double> Cuda::time_calls(const std::function<Status()>& work) const {

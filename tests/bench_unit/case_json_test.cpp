@@ -27,7 +27,6 @@ TEST_CASE("case: a request survives the way through JSON", "[bench]") {
   request.checks = {{{"rows", 1}}, {{"rows", 2}, {"cols", 1LL << 40}}};
   request.timed = Sizes{{"rows", 7}};
   request.seed = 0xffffffffffffffffULL;
-  request.budget_seconds = 0.25;
   const auto copy = decode_request(encode(request));
   if (!copy) FAIL(describe(copy.error()));
   CHECK(encode(*copy) == encode(request));
@@ -37,22 +36,47 @@ TEST_CASE("case: a request survives the way through JSON", "[bench]") {
   CHECK(copy->timed == request.timed);
 }
 
-TEST_CASE("case: a result survives, with infinities and texts that are no UTF-8", "[bench]") {
-  CaseResult result;
-  result.verdict = Verdict::timed_out;
-  result.reason = "bytes \xff\xfe";
-  result.max_error = HUGE_VAL;
-  result.timing = Timing{};
-  result.timing->samples = {1.5, 2.5};
-  result.timing->kernel.median = 2;
-  const auto copy = decode_result(encode(result));
+TEST_CASE("case: an answer survives, with infinities and texts that are no UTF-8", "[bench]") {
+  CaseAnswer answer;
+  answer.result.verdict = Verdict::timed_out;
+  answer.result.reason = "bytes \xff\xfe";
+  answer.result.numerics.max_error = HUGE_VAL;
+  answer.result.probe.faults = {"waits for the device inside"};
+  answer.device = {.kind = "cuda", .index = 2, .name = "H100"};
+  answer.plan = Timing{};
+  answer.plan->bytes = 17;
+  answer.plan->method = "cold";
+  answer.plan->limit_method = "a stream";
+  answer.plan->series[SeriesKind::cold];
+  answer.plan->series[SeriesKind::warm_limit];
+  const auto copy = decode_answer(encode(answer));
   if (!copy) FAIL(describe(copy.error()));
-  CHECK(copy->verdict == Verdict::timed_out);
-  CHECK(copy->max_error == HUGE_VAL);
-  CHECK(copy->timing->samples == std::vector<double>{1.5, 2.5});
+  CHECK(copy->result.verdict == Verdict::timed_out);
+  CHECK(copy->result.reason.starts_with("bytes "));
+  CHECK(copy->result.numerics.max_error == HUGE_VAL);
+  CHECK(copy->result.probe == answer.result.probe);
+  CHECK(copy->device == answer.device);
+  CHECK(copy->plan == answer.plan);
   for (const char* text : {"", "{", "[]", "{\"verdict\": 1}", "null"}) {
+    CHECK_FALSE(decode_answer(text));
+    CHECK_FALSE(decode_batch(text));
     CHECK_FALSE(decode_result(text));
     CHECK_FALSE(decode_request(text));
+  }
+}
+
+TEST_CASE("case: a batch of samples survives, and one with a time that is none is refused", "[bench]") {
+  SampleBatch batch{.samples = {{SeriesKind::cold, {1.5, 2.25}}, {SeriesKind::floor, {0}}},
+                    .conditions = {.clock_mhz = Range{1, 2}, .other_processes = 3},
+                    .disturbed = "preempted"};
+  const auto copy = decode_batch(encode(batch));
+  if (!copy) FAIL(describe(copy.error()));
+  CHECK(copy->samples == batch.samples);
+  CHECK(copy->conditions == batch.conditions);
+  CHECK(copy->disturbed == "preempted");
+  for (double wrong : {-1.0, HUGE_VAL, 1e300}) {
+    batch.samples[SeriesKind::cold] = {wrong};
+    CHECK_FALSE(decode_batch(encode(batch)));
   }
 }
 

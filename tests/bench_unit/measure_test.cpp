@@ -1,5 +1,4 @@
-#include "measure.h"
-
+#include "meter.h"
 #include "support/catch.h"
 #include "support/hub_tree.h"
 #include "support/seed.h"
@@ -36,17 +35,56 @@ TEST_CASE("check: large shapes of independent rows are compared on a sample, and
   CHECK(found->verdict == Verdict::wrong);
 }
 
-TEST_CASE("measure: a copy runs near the copy that is its limit", "[bench]") {
+TEST_CASE("meter: a copy runs near the copy that is its limit", "[bench]") {
   // The kernel here copies element by element, so only the order of magnitude is a fact.
   auto library = runtime::KernelLibrary::open(KERNELS_TEST_MISBEHAVING, test::provider_path());
   REQUIRE(library);
   const auto function = copy_function("copy");
   const CheckContext context{&*library, &function, {1e-6, 1e-6}, {DType::float32, Rows::dense, nullptr, 0}};
   Random random(test::seed());
-  const auto timing = measure_cpu(context, {{{"rows", 64}, {"cols", 4096}}, 0.1}, random);
-  if (!timing) FAIL(describe(timing.error()));
-  CHECK(timing->bytes == 2 * 64 * 4096 * 4);
-  CHECK(timing->kernel.samples >= 3);
-  CHECK(timing->share_of_limit > 0.001);
-  CHECK(timing->share_of_limit < 3);
+  auto meter = make_cpu_meter(context, {{"rows", 64}, {"cols", 4096}}, random);
+  if (!meter) FAIL(describe(meter.error()));
+  const auto plan = (*meter)->plan();
+  CHECK(plan.bytes == 2 * 64 * 4096 * 4);
+  auto batch = (*meter)->sample(3);
+  if (!batch) FAIL(describe(batch.error()));
+  for (const auto& [kind, series] : plan.series) {
+    INFO(name_of(kind));
+    CHECK(batch->samples[kind].size() == 3);
+  }
+  const auto share =
+      ratio_of(summarize(batch->samples[SeriesKind::limit]), summarize(batch->samples[SeriesKind::cold]));
+  CHECK(share.value > 0.001);
+  CHECK(share.value < 3);
+}
+
+TEST_CASE("meter: traffic counts what is read, written and changed in place", "[bench]") {
+  FunctionSpec function{"f", "r", "", {}, {}};
+  function.arguments = {{"out", {}, Access::write, {{1, {"rows"}}, {1, {"cols"}}}},
+                        {"x", {}, Access::read, {{1, {"rows"}}, {2, {"cols"}}}},
+                        {"y", {}, Access::read_write, {{1, {"cols"}}}},
+                        {"eps", 1e-6, {}, {}}};
+  const auto traffic = traffic_of(function, {{"rows", 10}, {"cols", 100}}, DType::bfloat16);
+  REQUIRE(traffic);
+  CHECK(traffic->read == 2 * (2000 + 100));
+  CHECK(traffic->written == 2 * (1000 + 100));
+  CHECK(traffic->in_place == 200);
+  CHECK(traffic->bytes() == *bytes_moved(function, {{"rows", 10}, {"cols", 100}}, DType::bfloat16));
+}
+
+TEST_CASE("meter: as many buffer sets as leave nothing of the first in the cache", "[bench]") {
+  struct Row {
+    std::uint64_t bytes, cache, room, most, sets;
+    bool is_cold;
+  };
+  const auto row = GENERATE(values<Row>({{100, 1000, 1'000'000, 4096, 20, true},
+                                         {3000, 1000, 1'000'000, 4096, 1, true},
+                                         {100, 1000, 500, 4096, 5, false},
+                                         {1, 1000, 1'000'000, 64, 64, false},
+                                         {0, 1000, 1'000'000, 4096, 2000, false},
+                                         {3000, 1000, 10, 4096, 1, true}}));
+  INFO(row.bytes << " bytes, room for " << row.room);
+  const auto plan = rotation(row.bytes, row.cache, row.room, row.most);
+  CHECK(plan.sets == row.sets);
+  CHECK(plan.is_cold == row.is_cold);
 }

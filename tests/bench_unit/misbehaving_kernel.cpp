@@ -70,6 +70,12 @@ void one_wrong(const Tensor* out, const Tensor* x) {
     static_cast<float*>(out->data)[last] += 1.0F;
   }
 }
+/// Right for long enough to be found right, and then gone.
+void dies_later(const Tensor* out, const Tensor* x) {
+  static int calls = 0;
+  copy(out, x);
+  if (++calls > 200) std::_Exit(7);
+}
 void nothing(const Tensor*, const Tensor*) {}
 void outside(const Tensor* out, const Tensor* x) {
   copy(out, x);
@@ -114,6 +120,7 @@ EXPORT(into_gap)
 EXPORT(into_input)
 EXPORT(throws)
 EXPORT(greedy)
+EXPORT(dies_later)
 
 extern "C" __attribute__((visibility("default"))) int __tvm_ffi_refuses(void*, const Any*, std::int32_t count,
                                                                         Any*) {

@@ -33,9 +33,18 @@ CaseRequest request_for(const std::string& function) {
   return request;
 }
 
+WorkerOptions worker(std::chrono::milliseconds limit = std::chrono::seconds(30)) {
+  return {.program = KERNELS_TEST_WORKER, .time_limit = limit};
+}
+
+/// Short, for what is not about the times.
+const StoppingRule kBrief = {.precision = 0.5, .budget_seconds = 0.1};
+
 Result<CaseResult> run(const CaseRequest& request,
                        std::chrono::milliseconds limit = std::chrono::seconds(30)) {
-  return run_in_worker(request, {KERNELS_TEST_WORKER, limit}, {}, {});
+  auto answer = run_in_worker(request, worker(limit), kBrief, {}, {});
+  if (!answer) return fail(std::move(answer).error());
+  return std::move(answer->result);
 }
 
 /// Processes whose program is the worker, wherever they hang.
@@ -53,14 +62,17 @@ std::size_t workers_alive() {
 
 TEST_CASE("worker: a right kernel is right, and the steps are told", "[bench]") {
   std::vector<std::string> steps;
-  const auto result = run_in_worker(request_for("copy"), {KERNELS_TEST_WORKER, std::chrono::seconds(30)},
+  const auto answer = run_in_worker(request_for("copy"), worker(), kBrief,
                                     [&](const CaseStep& step) { steps.push_back(step.text); }, {});
-  REQUIRE(result);
-  INFO(result->reason);
-  CHECK(result->verdict == Verdict::right);
-  CHECK(result->checked == 30);
-  CHECK(result->max_error == 0);
-  CHECK_FALSE(result->timing);
+  REQUIRE(answer);
+  const auto& result = answer->result;
+  INFO(result.reason);
+  CHECK(result.verdict == Verdict::right);
+  CHECK(result.numerics.checked == 30);
+  CHECK(result.numerics.max_error == 0);
+  CHECK_FALSE(result.timing);
+  CHECK(answer->device.kind == "cpu");
+  CHECK_FALSE(answer->device.name.empty());
   CHECK(std::ranges::count(steps, "checking cols=5 rows=3") == 1);
 }
 
@@ -125,8 +137,8 @@ TEST_CASE("worker: a request to stop ends it at once", "[bench]") {
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
     source.request_stop();
   });
-  const auto result = run_in_worker(request_for("hang"), {KERNELS_TEST_WORKER, std::chrono::seconds(60)}, {},
-                                    source.get_token());
+  const auto result =
+      run_in_worker(request_for("hang"), worker(std::chrono::seconds(60)), kBrief, {}, source.get_token());
   REQUIRE_FALSE(result);
   CHECK(result.error().code() == Errc::interrupted);
 }
@@ -151,13 +163,14 @@ TEST_CASE("worker: it dies with its parent", "[bench]") {
 
 TEST_CASE("worker: a program that cannot be started is an error, one that says nothing a crash", "[bench]") {
   const auto absent =
-      run_in_worker(request_for("copy"), {"/nonexistent/worker", std::chrono::seconds(5)}, {}, {});
+      run_in_worker(request_for("copy"), {"/nonexistent/worker", std::chrono::seconds(5)}, kBrief, {}, {});
   REQUIRE_FALSE(absent);
   CHECK(absent.error().code() == Errc::io);
-  const auto silent = run_in_worker(request_for("copy"), {"/bin/false", std::chrono::seconds(5)}, {}, {});
+  const auto silent =
+      run_in_worker(request_for("copy"), {"/bin/false", std::chrono::seconds(5)}, kBrief, {}, {});
   REQUIRE(silent);
-  CHECK(silent->verdict == Verdict::crashed);
-  CHECK(silent->reason.find("ended with status 1 and no answer while starting") != std::string::npos);
+  CHECK(silent->result.verdict == Verdict::crashed);
+  CHECK(silent->result.reason.find("ended with status 1 and no answer while starting") != std::string::npos);
 }
 
 TEST_CASE("worker: no token is in its environment", "[bench]") {
@@ -167,7 +180,7 @@ TEST_CASE("worker: no token is in its environment", "[bench]") {
   test::put(script, "#!/bin/sh\nenv > '" + seen.string() + "'\n");
   std::filesystem::permissions(script, std::filesystem::perms::owner_all);
   ::setenv("HF_TOKEN", "hf_canary", 1);
-  const auto result = run_in_worker(request_for("copy"), {script, std::chrono::seconds(10)}, {}, {});
+  const auto result = run_in_worker(request_for("copy"), {script, std::chrono::seconds(10)}, kBrief, {}, {});
   ::unsetenv("HF_TOKEN");
   std::ifstream stream(seen);
   const std::string text{std::istreambuf_iterator<char>(stream), {}};
@@ -193,7 +206,7 @@ TEST_CASE("bench: a built variant is right and its times are consistent", "[benc
     options.function = "rms_norm";
     options.dtype = DType::float32;
     options.seed = test::seed();
-    options.budget = std::chrono::milliseconds(100);
+    options.rule = {.precision = 0.0001, .budget_seconds = 0.2};
     options.worker = KERNELS_TEST_WORKER;
     options.provider = test::provider_path();
     std::size_t calls = 0;
@@ -208,13 +221,77 @@ TEST_CASE("bench: a built variant is right and its times are consistent", "[benc
     }
     REQUIRE(report->rows[1].result.timing);
     const Timing& timing = *report->rows[1].result.timing;
-    CHECK(timing.kernel.samples >= 10);
-    CHECK(timing.kernel.min <= timing.kernel.median);
-    CHECK(timing.kernel.median <= timing.kernel.p95);
+    for (auto kind : {SeriesKind::cold, SeriesKind::limit, SeriesKind::single, SeriesKind::warm}) {
+      INFO(name_of(kind));
+      REQUIRE(timing.find(kind) != nullptr);
+      const auto summary = timing.find(kind)->summary();
+      CHECK(summary.samples >= 3);
+      CHECK(summary.min > 0);
+      CHECK(summary.min <= summary.median);
+      CHECK(summary.median <= summary.p95);
+    }
+    CHECK(timing.stopped == Stopped::budget);
     CHECK(timing.bytes == 3 * 4096 * 4);
-    CHECK(timing.gb_per_s == kernels::test::Approx(static_cast<double>(timing.bytes) / timing.kernel.median));
-    CHECK(timing.limit_gb_per_s > 0);
+    const auto median = timing.find(SeriesKind::cold)->summary().median;
+    CHECK(timing.gb_per_s() == kernels::test::Approx(static_cast<double>(timing.bytes) / median));
+    CHECK(report->rows[1].result.share_of_limit()->value > 0);
     CHECK(timing.method.find("cold") != std::string::npos);
+    REQUIRE(report->device);
+    CHECK(report->device->kind == "cpu");
+  }
+}
+
+TEST_CASE("bench: candidates are sampled in turns, and one that fails leaves the others alone", "[bench]") {
+  auto request = request_for("copy");
+  request.timed = Sizes{{"rows", 64}, {"cols", 64}};
+  auto dying = request_for("dies_later");
+  dying.timed = request.timed;
+  std::vector<Candidate> candidates;
+  for (const auto& one : {request, dying, request}) {
+    auto session = WorkerSession::start(one, worker());
+    REQUIRE(session);
+    auto answer = session->prepare({}, {});
+    REQUIRE(answer);
+    INFO(answer->result.reason);
+    REQUIRE(answer->plan);
+    candidates.push_back({.answer = std::move(*answer), .session = std::move(*session)});
+  }
+  std::size_t turns = 0;
+  REQUIRE(sample_in_turns(candidates, {.precision = 0.0001, .budget_seconds = 0.2},
+                          [&](const CaseStep&) { ++turns; }, {}));
+  CHECK(turns > 6);
+  for (std::size_t i : {0U, 2U}) {
+    INFO(candidates[i].answer.result.reason);
+    CHECK(candidates[i].answer.result.verdict == Verdict::right);
+    REQUIRE(candidates[i].answer.result.timing);
+    CHECK(candidates[i].answer.result.timing->find(SeriesKind::cold)->samples.size() >= 3);
+  }
+  CHECK(candidates[1].answer.result.verdict == Verdict::crashed);
+  CHECK(candidates[1].answer.result.reason.find("status 7") != std::string::npos);
+  CHECK_FALSE(candidates[1].answer.result.timing);
+  CHECK(candidates[1].answer.result.numerics.checked > 0);
+  candidates.clear();
+  for (int i = 0; i < 100 && workers_alive() > 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  CHECK(workers_alive() == 0);
+}
+
+TEST_CASE("bench: interrupted, it returns what it has, and leaves no process", "[bench]") {
+  for (const auto& variant : test::built_variants()) {
+    if (variant.cuda || variant.kernel != "rmsnorm") continue;
+    BenchOptions options;
+    options.rule = {.precision = 0.0001, .budget_seconds = 30};
+    options.worker = KERNELS_TEST_WORKER;
+    options.provider = test::provider_path();
+    std::stop_source source;
+    auto stop_when_measuring = [&](const BenchProgress& progress) {
+      if (progress.what.find("measuring, turn 3") != std::string::npos) source.request_stop();
+    };
+    const auto report = bench_variant(variant.folder, options, stop_when_measuring, source.get_token());
+    REQUIRE(report);
+    REQUIRE(report->rows.size() == 1);
+    CHECK(report->rows[0].workload == "probes");
+    CHECK(workers_alive() == 0);
   }
 }
 
@@ -241,7 +318,6 @@ dtypes = ["float32"]
   options.provider = test::provider_path();
   const auto report = bench_variant(folder.path(), options, {}, {});
   if (!report) FAIL(describe(report.error()));
-  CHECK_FALSE(report->all_right());
   REQUIRE(report->rows.size() == 2);
   CHECK(report->rows[1].result.verdict == Verdict::wrong);
   CHECK(report->rows[1].result.reason.find("probes are not right") != std::string::npos);

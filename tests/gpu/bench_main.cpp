@@ -4,6 +4,7 @@
 //   gpu_bench --device cuda|cpu --worker FILE --provider FILE [--json FILE] [--workload TEXT] [--budget-ms N]
 //   VARIANT...
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -39,27 +40,41 @@ Request parse(int argc, char** argv) {
   request.options.provider = named["--provider"];
   request.options.workload = named["--workload"];
   if (named.contains("--budget-ms"))
-    request.options.budget = std::chrono::milliseconds(std::stoi(named["--budget-ms"]));
+    request.options.rule.budget_seconds = std::stoi(named["--budget-ms"]) / 1e3;
   request.json = named["--json"];
   return request;
 }
 
-void print(const BenchRow& row) {
+std::string median(const Timing& timing, SeriesKind kind) {
+  const auto* series = timing.find(kind);
+  if (series == nullptr) return "-";
+  const auto summary = series->summary();
+  std::array<char, 96> text{};
+  std::snprintf(text.data(), text.size(), "%.3f [%.3f, %.3f]", summary.median / 1e3, summary.median_low / 1e3,
+                summary.median_high / 1e3);
+  return text.data();
+}
+
+void print(const ResultRow& row) {
+  const auto& result = row.result;
   std::printf("%-20s %-26s %-9s %-8s worst %.3f of tolerance, %llu elements%s%s\n", row.function.c_str(),
               row.workload.c_str(), std::string(kernels::runtime::name_of(row.dtype)).c_str(),
-              std::string(name_of(row.result.verdict)).c_str(), row.result.worst_share,
-              static_cast<unsigned long long>(row.result.checked), row.result.reason.empty() ? "" : ": ",
-              row.result.reason.c_str());
-  if (!row.result.timing) return;
-  const Timing& t = *row.result.timing;
-  std::printf(
-      "    %.2f us [%.2f, %.2f] min %.2f p95 %.2f spread %.1f %% of %zu; %.0f GB/s, copy %.0f GB/s, share "
-      "%.2f%s\n",
-      t.kernel.median / 1e3, t.kernel.median_low / 1e3, t.kernel.median_high / 1e3, t.kernel.min / 1e3,
-      t.kernel.p95 / 1e3, 100 * t.kernel.spread, t.kernel.samples, t.gb_per_s, t.limit_gb_per_s,
-      t.share_of_limit, t.unsteady ? " UNSTEADY" : "");
-  std::printf("    %s | limit: %s | clocks: %s | %s\n", t.method.c_str(), t.limit_method.c_str(),
-              t.clocks.c_str(), row.result.device.c_str());
+              std::string(name_of(result.verdict)).c_str(), result.numerics.worst_share,
+              static_cast<unsigned long long>(result.numerics.checked), result.reason.empty() ? "" : ": ",
+              result.reason.c_str());
+  for (const auto& launch : result.probe.launches)
+    std::printf("    launches %s grid %u,%u,%u block %u, %d registers, %d bytes local, sm_%d\n",
+                launch.name.c_str(), launch.grid[0], launch.grid[1], launch.grid[2], launch.block[0],
+                launch.registers, launch.local_bytes, launch.binary_version);
+  if (!result.timing) return;
+  const Timing& t = *result.timing;
+  std::printf("    us: cold %s limit %s warm %s warm limit %s floor %s alone %s\n",
+              median(t, SeriesKind::cold).c_str(), median(t, SeriesKind::limit).c_str(),
+              median(t, SeriesKind::warm).c_str(), median(t, SeriesKind::warm_limit).c_str(),
+              median(t, SeriesKind::floor).c_str(), median(t, SeriesKind::single).c_str());
+  std::printf("    %.0f GB/s, %.1f %% of the limit, %zu samples until %s | %s | %s\n", t.gb_per_s(),
+              100 * result.share_of_limit().value_or(Ratio{}).value, t.find(SeriesKind::cold)->samples.size(),
+              std::string(name_of(t.stopped)).c_str(), t.method.c_str(), t.limit_method.c_str());
 }
 
 }  // namespace
@@ -76,15 +91,16 @@ int main(int argc, char** argv) {
       right = false;
       continue;
     }
-    std::printf("%s/%s\n", report->variant.c_str(), report->library.c_str());
-    for (const BenchRow& row : report->rows) {
+    std::printf("%s/%s\n", variant.c_str(), report->library.c_str());
+    for (const ResultRow& row : report->rows) {
       print(row);
       json << R"({"library":")" << report->library << R"(","function":")" << row.function
            << R"(","workload":")" << row.workload << R"(","dtype":")" << kernels::runtime::name_of(row.dtype)
            << R"(","result":)" << encode(row.result) << "}\n";
     }
     std::fflush(stdout);
-    right = right && report->all_right();
+    for (const auto& row : report->rows)
+      right = right && row.result.verdict == Verdict::right;
   }
   return right ? 0 : 1;
 }

@@ -47,10 +47,10 @@ void run_all(const test::BuiltVariant& variant) {
       request.dtype = dtype;
       request.checks = shapes(file);
       request.seed = test::seed();
-      const auto result = bench::run_case(request, {});
+      const auto result = bench::Case(request, {}).prepare().result;
       INFO(variant.folder << " " << function.name << " " << runtime::name_of(dtype) << ": " << result.reason);
       CHECK(result.verdict == bench::Verdict::right);
-      CHECK(result.checked > 0);
+      CHECK(result.numerics.checked > 0);
     }
   }
 }

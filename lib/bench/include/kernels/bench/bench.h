@@ -11,6 +11,7 @@
 
 #include "kernels/base/error.h"
 #include "kernels/bench/case.h"
+#include "kernels/bench/worker.h"
 #include "kernels/bench/workload.h"
 
 namespace kernels::bench {
@@ -23,32 +24,23 @@ struct BenchOptions {
   std::string workload;        ///< only workloads whose name contains this; empty: all
   std::string function;        ///< only this function; empty: all
   std::optional<DType> dtype;  ///< only this data type
+  /// In place of the workloads of the file: these sizes, under this name.
+  std::optional<Workload> by_hand = {};
   Mode mode = Mode::validate_and_measure;
-  std::uint64_t seed = 0;                  ///< of the random inputs; the same seed gives the same inputs
-  std::chrono::milliseconds budget{1000};  ///< sampling time per row
-  std::chrono::milliseconds time_limit{60'000};  ///< per case, after which the worker is killed
+  std::uint64_t seed = 0;  ///< of the random inputs; the same seed gives the same inputs
+  StoppingRule rule;
+  std::chrono::milliseconds time_limit{60'000};  ///< per step of a case, after which the worker is killed
   std::filesystem::path worker;                  ///< kernels-worker
   std::filesystem::path provider;                ///< libtvm_ffi.so
 };
 
-/// One line of the report. Every function × data type has a row named "probes" (odd, padded and empty
+/// What came of one variant. Every function × data type has a row named `probes` (odd, padded and empty
 /// shapes), then one per workload. When the probes are not right, the workloads are not run and share their
-/// verdict.
-struct BenchRow {
-  std::string function;
-  std::string workload;
-  DType dtype = DType::float32;
-  Sizes sizes;  ///< empty for "probes"
-  Tolerance tolerance;
-  CaseResult result;
-};
-
+/// verdict. `subject` and `device` of the rows are 0.
 struct BenchReport {
-  std::filesystem::path variant;  ///< the folder that was measured
-  std::string library;            ///< file name
-  std::uint64_t seed = 0;
-  std::vector<BenchRow> rows;
-  bool all_right() const;
+  std::string library;                 ///< file name
+  std::optional<DeviceRecord> device;  ///< none: no case got that far
+  std::vector<ResultRow> rows;
 };
 
 struct BenchProgress {
@@ -60,9 +52,10 @@ using ProgressSink = std::function<void(const BenchProgress&)>;
 
 /// Measures one variant folder (`build/<variant>` of a kernel repository): every function of its
 /// workloads.toml against the reference in the same library, then the time of what is right. Each case has a
-/// process of its own. Errors  not_found: no workloads.toml or no library; corrupt: a bad workloads.toml;
-/// no_match: the filters leave
-///         nothing; io: the worker cannot be started; interrupted.
+/// process of its own.
+/// Errors  not_found: no workloads.toml or no library; corrupt: a bad workloads.toml; no_match: the filters
+///         leave nothing; io: the worker cannot be started. Interrupted by `stop`, what was measured until
+///         then is returned: ask `stop`.
 /// Threads  blocks; `progress` is called on the calling thread.
 Result<BenchReport> bench_variant(const std::filesystem::path& variant_dir, const BenchOptions& options,
                                   const ProgressSink& progress, std::stop_token stop);

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,8 +14,8 @@
 #include "kernels/bench/results.h"
 #include "kernels/bench/workload.h"
 
-// One case: one function, one data type, some shapes to check and at most one to time. It is run by
-// `run_case` in a worker process, and travels there and back as JSON.
+// One case: one function, one data type, some shapes to check and at most one to time. It is set up and
+// sampled by a `Case` in a worker process, and travels there and back as JSON.
 
 namespace kernels::bench {
 
@@ -26,29 +29,59 @@ struct CaseRequest {
   std::vector<Sizes> checks;
   std::optional<Sizes> timed;  ///< is also checked, first
   std::uint64_t seed = 0;
-  double budget_seconds = 1;  ///< for all samples together
 };
 
 /// Where the worker is; sent before each step, so that the parent can say during which one it died.
 struct CaseStep {
   std::string text;
 };
-
-/// What a worker answers.
-struct CaseAnswer {
-  CaseResult result;
-  DeviceRecord device;
-};
-
 using StepSink = std::function<void(const CaseStep&)>;
 
-/// Runs the case in this process: machine code of the library runs here. Never throws.
-CaseAnswer run_case(const CaseRequest& request, const StepSink& on_step);
+/// What became of setting a case up.
+struct CaseAnswer {
+  CaseResult result;  ///< without a timing
+  DeviceRecord device;  ///< without a kind: it was not opened
+  /// What will be sampled and how, with series that are all empty. None: there is nothing to sample.
+  std::optional<Timing> plan = {};
+};
+
+/// One sample of each kind that the timing names, `count` times in turn, and what the device did meanwhile.
+struct SampleBatch {
+  std::map<SeriesKind, std::vector<double>> samples;
+  Conditions conditions;
+  std::string disturbed;  ///< why these samples do not count; empty: they do
+};
+
+/// Samples, or how the case ended instead.
+using Sampled = std::expected<SampleBatch, CaseResult>;
+
+/// A case in this process: machine code of the library runs here. Nothing is thrown. Threads  one.
+class Case {
+ public:
+  Case(CaseRequest request, StepSink on_step);
+  Case(const Case&) = delete;
+  Case& operator=(const Case&) = delete;
+  ~Case();
+
+  /// In this order: signatures, behaviour towards the device, numerics, and the set-up of the timing.
+  CaseAnswer prepare();
+  /// `count` samples of each kind, after `prepare` has returned a plan. The unexpected result says how it
+  /// ended.
+  Sampled sample(std::uint32_t count);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 std::string encode(const CaseRequest& request);
 std::string encode(const CaseAnswer& answer);
+std::string encode(const CaseResult& result);
+std::string encode(const SampleBatch& batch);
 /// Errors  corrupt.
 Result<CaseRequest> decode_request(std::string_view json);
 Result<CaseAnswer> decode_answer(std::string_view json);
+Result<CaseResult> decode_result(std::string_view json);
+Result<SampleBatch> decode_batch(std::string_view json);
 
 }  // namespace kernels::bench

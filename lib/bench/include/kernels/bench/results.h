@@ -28,9 +28,9 @@ struct DeviceRecord {
   std::string kind;  ///< `cuda` or `cpu`
   std::uint32_t index = 0;
   std::string name;
-  std::string uuid;                   ///< empty on the CPU
-  std::string driver;                 ///< "580.159.04"; empty on the CPU
-  std::string capability;             ///< "9.0"; empty on the CPU
+  std::string uuid = {};              ///< empty on the CPU
+  std::string driver = {};            ///< "580.159.04"; empty on the CPU
+  std::string capability = {};        ///< "9.0"; empty on the CPU
   std::uint32_t multiprocessors = 0;  ///< cores on the CPU
   std::uint64_t memory_bytes = 0;
   std::uint64_t cache_bytes = 0;  ///< of the last level

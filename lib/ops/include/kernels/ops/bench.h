@@ -29,4 +29,8 @@ Result<std::vector<BenchTarget>> locked_bench_targets(const cache::Layout& layou
 /// target. Errors  no_match, with the reason for each variant; invalid_argument: no such folder.
 Result<BenchTarget> local_bench_target(const std::filesystem::path& folder, const Target& target);
 
+/// What a variant's folder holds, as one number: SHA-256 over the names and contents of its files, hex. The
+/// same for the same bytes wherever they are. Bytecode does not count. Errors  io.
+Result<std::string> variant_fingerprint(const std::filesystem::path& folder);
+
 }  // namespace kernels::ops

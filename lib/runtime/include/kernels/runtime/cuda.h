@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -7,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "kernels/base/error.h"
 
@@ -22,14 +24,46 @@ struct CudaDeviceInfo {
   int multiprocessors = 0;
   std::uint64_t l2_bytes = 0;
   std::uint64_t total_bytes = 0;
+  // These are told by NVML.
+  std::string driver = {};  ///< "580.159.04"
+  unsigned max_sm_mhz = 0;
+  unsigned max_memory_mhz = 0;
+  double power_limit_w = 0;
+  std::optional<bool> ecc = {};
 };
 
-/// State of the clocks, from the management library (NVML) where that is present.
-struct CudaClocks {
-  std::string driver;  ///< "580.159.04"
+/// State of the device, from the management library (NVML) where that is present.
+struct CudaHealth {
   unsigned sm_mhz = 0;
   unsigned memory_mhz = 0;
-  std::uint64_t limit_reasons = 0;  ///< NVML's bit set of reasons why clocks are lower than they could be
+  std::uint64_t slowdowns = 0;  ///< NVML's bit set of reasons why clocks are lower than they could be
+  std::optional<double> power_w = {};
+  std::optional<double> temperature_c = {};
+  std::uint64_t memory_errors = 0;  ///< ECC errors that were not corrected, since the driver was loaded
+  unsigned other_processes = 0;     ///< that use the device beside this one
+};
+
+/// Those of the reasons that slow a measurement down, in words: `power limit`, `temperature`, …
+std::vector<std::string> slowdown_names(std::uint64_t reasons);
+
+/// One kernel of a recorded graph.
+struct CudaLaunch {
+  std::string name;  ///< mangled; empty where the driver does not tell
+  std::array<unsigned, 3> grid = {};
+  std::array<unsigned, 3> block = {};
+  unsigned shared_bytes = 0;  ///< per block, static and dynamic
+  int registers = 0;          ///< per thread
+  int local_bytes = 0;        ///< per thread: spills and arrays that are not in registers
+  int binary_version = 0;     ///< 90: code for 9.0
+  int ptx_version = 0;
+};
+
+struct CudaGraphContents {
+  static constexpr std::size_t kMostLaunches = 64;
+  std::size_t kernels = 0;
+  std::vector<CudaLaunch> launches = {};  ///< the first of the kernels
+  std::size_t copies = 0;                 ///< memory copies and fills
+  std::size_t allocations = 0;            ///< in stream order, and their ends
 };
 
 class Cuda;
@@ -61,8 +95,8 @@ class CudaGraph {
   CudaGraph& operator=(CudaGraph&&) = delete;
   ~CudaGraph();
 
-  /// Kernels that the recorded calls launched. Zero means that they launched nothing, or on another stream.
-  std::size_t kernel_nodes() const { return kernel_nodes_; }
+  /// What the recorded calls did. No kernel means that they launched none, or on another stream.
+  const CudaGraphContents& contents() const { return contents_; }
 
  private:
   friend class Cuda;
@@ -70,8 +104,19 @@ class CudaGraph {
   const Cuda* owner_;
   void* graph_;
   void* executable_ = nullptr;
-  std::size_t kernel_nodes_ = 0;
+  CudaGraphContents contents_;
 };
+
+/// A kernel of our own. The Cuda must outlive it.
+class CudaKernel {
+ private:
+  friend class Cuda;
+  void* function_ = nullptr;
+};
+
+/// What a call may do while it is recorded: nothing but launch and copy, or also allocate memory. Waiting for
+/// the device is never possible.
+enum class Recording { strict, relaxed };
 
 /// One CUDA device through the driver library, which is loaded at run time: no CUDA is needed to build or
 /// start.
@@ -91,7 +136,8 @@ class Cuda {
   ~Cuda();
 
   const CudaDeviceInfo& info() const { return info_; }
-  std::optional<CudaClocks> clocks() const;
+  /// Cost  a millisecond or less.
+  std::optional<CudaHealth> health() const;
   void* stream() const { return stream_; }
   Result<std::uint64_t> free_bytes() const;
 
@@ -104,14 +150,17 @@ class Cuda {
 
   /// Copies inside the device, in order on the stream, without waiting.
   Status copy_async(std::uint64_t to, std::uint64_t from, std::uint64_t bytes) const;
-  /// The same through a plain kernel: one 16-byte vector per thread, the fastest shape of a stream on current
-  /// devices. Addresses and size are multiples of 16. Its code is PTX that the driver compiles at `open`.
-  /// Errors  unsupported when the driver did not take the code.
-  Status stream_copy_async(std::uint64_t to, std::uint64_t from, std::uint64_t bytes) const;
+  /// Compiles PTX for this device. Errors  unsupported: the driver does not take it; io: no such kernel.
+  Result<CudaKernel> compile(const std::string& ptx, const char* name) const;
+  /// Puts a launch of one-dimensional blocks on the stream. `arguments` point to the values.
+  Status launch_async(const CudaKernel& kernel, unsigned blocks, unsigned threads,
+                      std::span<void*> arguments) const;
 
   /// Records what `work` puts on the stream. `work` must only launch. An error of `work` is returned as it
   /// is.
-  Result<CudaGraph> record(const std::function<Status()>& work) const;
+  Result<CudaGraph> record(const std::function<Status()>& work, Recording how = Recording::strict) const;
+  /// Puts the recorded work on the stream, without waiting.
+  Status replay_async(const CudaGraph& graph) const;
   /// Milliseconds on the device from before to after one replay. Waits.
   Result<double> time_replay(const CudaGraph& graph) const;
   /// The same for work that is put on the stream call by call: includes gaps between launches.
@@ -125,7 +174,9 @@ class Cuda {
   Cuda();
   Status start(int device);
   Status read_info();
-  Status count_kernels(CudaGraph& graph) const;
+  void read_limits();
+  Status read_contents(CudaGraph& graph) const;
+  CudaLaunch describe_launch(void* node) const;
   Status checked(int result, const char* action) const;
   Result<double> time_between(const std::function<Status()>& work) const;
 
@@ -137,8 +188,7 @@ class Cuda {
   void* stream_ = nullptr;
   void* before_ = nullptr;
   void* after_ = nullptr;
-  void* module_ = nullptr;
-  void* copy_kernel_ = nullptr;
+  mutable std::vector<void*> modules_;
 };
 
 }  // namespace kernels::runtime

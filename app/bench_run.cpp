@@ -1,0 +1,105 @@
+#include "bench_run.h"
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+
+#include <unistd.h>
+
+#include "version.h"
+
+namespace kernels::app {
+
+namespace {
+
+std::string now_text() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::gmtime_r(&now, &parts);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text.data();
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
+
+/// Which job of a scheduler this is, by the variables that it sets.
+std::string job_name(const hub::Environment& environment) {
+  auto value = [&](const char* name) { return environment(name).value_or(""); };
+  auto id = value("SLURM_JOB_ID");
+  if (id.empty()) return {};
+  if (auto array = value("SLURM_ARRAY_JOB_ID"); !array.empty())
+    id = array + "_" + value("SLURM_ARRAY_TASK_ID");
+  auto node = value("SLURMD_NODENAME");
+  return "slurm " + id + (node.empty() ? "" : " on " + node);
+}
+
+bench::Results new_results(const bench::BenchOptions& options, App& app) {
+  bench::Results results{.program = std::string("kernels ") + kVersion,
+                         .started = now_text(),
+                         .host = host_name(),
+                         .job = job_name(hub::process_environment()),
+                         .settings = {.seed = options.seed,
+                                      .precision = options.rule.precision,
+                                      .budget_seconds = options.rule.budget_seconds},
+                         .machine = {},
+                         .devices = {},
+                         .subjects = {},
+                         .rows = {}};
+  for (const auto& fact : app.machine().facts)
+    results.machine.push_back({.name = fact.name, .value = fact.value, .source = fact.source});
+  return results;
+}
+
+/// The index of the device in the results, which it joins if it is new.
+std::uint32_t index_of(bench::Results& results, const bench::DeviceRecord& device) {
+  auto found = std::ranges::find(results.devices, device);
+  if (found == results.devices.end()) found = results.devices.insert(found, device);
+  return static_cast<std::uint32_t>(found - results.devices.begin());
+}
+
+void add(bench::Results& results, const ops::BenchTarget& target, std::string fingerprint,
+         bench::BenchReport report, const bench::BenchOptions& options) {
+  auto subject = static_cast<std::uint32_t>(results.subjects.size());
+  results.subjects.push_back({.kernel = target.kernel,
+                              .commit = target.commit,
+                              .variant = target.variant,
+                              .variant_sha256 = std::move(fingerprint),
+                              .library = report.library,
+                              .runner = "tvm-ffi",
+                              .layer = {}});
+  bench::DeviceRecord unknown{.kind = options.device == runtime::DeviceKind::cuda ? "cuda" : "cpu",
+                              .index = static_cast<std::uint32_t>(options.device_index),
+                              .name = "a device that no case could open"};
+  auto device = index_of(results, report.device.value_or(unknown));
+  for (auto& row : report.rows) {
+    row.subject = subject;
+    row.device = device;
+    results.rows.push_back(std::move(row));
+  }
+}
+
+}  // namespace
+
+Result<bench::Results> measure_targets(const std::vector<ops::BenchTarget>& targets,
+                                       const bench::BenchOptions& options, App& app) {
+  auto results = new_results(options, app);
+  for (const auto& target : targets) {
+    if (app.stop_token().stop_requested()) break;
+    auto fingerprint = ops::variant_fingerprint(target.folder);
+    if (!fingerprint) return fail(std::move(fingerprint).error());
+    auto progress = [&](const bench::BenchProgress& step) {
+      app.out().show_step(target.kernel + " " + std::to_string(step.done + 1) + "/" +
+                          std::to_string(step.total) + "  " + step.what);
+    };
+    auto report = bench::bench_variant(target.folder, options, progress, app.stop_token());
+    if (!report) return fail(std::move(report).error().while_doing("measuring `" + target.kernel + "`"));
+    add(results, target, std::move(*fingerprint), std::move(*report), options);
+  }
+  return results;
+}
+
+}  // namespace kernels::app

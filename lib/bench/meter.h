@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "check.h"
+#include "sampling.h"
+#include "stream.h"
+
+namespace kernels::bench {
+
+/// A function that was found right, set up so that it can be timed again and again beside its limits.
+class Meter {
+ public:
+  Meter() = default;
+  Meter(const Meter&) = delete;
+  Meter& operator=(const Meter&) = delete;
+  virtual ~Meter() = default;
+
+  /// What will be sampled and how: a timing whose series are all empty.
+  virtual Timing plan() const = 0;
+  /// Takes `count` samples of each kind, one after the other in turn. Errors  io: the device or the kernel
+  /// failed.
+  virtual Result<SampleBatch> sample(std::uint32_t count) = 0;
+};
+
+/// Errors  unsupported: no room for the operands and their limit; io.
+Result<std::unique_ptr<Meter>> make_cpu_meter(const CheckContext& context, const Sizes& sizes,
+                                              Random& random);
+/// Errors  as above.
+Result<std::unique_ptr<Meter>> make_cuda_meter(const CheckContext& context, const Sizes& sizes,
+                                               Random& random);
+
+/// The compulsory traffic of one call. Errors  as of `bytes_moved`.
+Result<Traffic> traffic_of(const FunctionSpec& function, const Sizes& sizes, DType dtype);
+
+/// How many sets of operands are used in turn, so that each call finds its own out of the cache: as many as
+/// are twice the cache, within `room` bytes and `most` sets. Pure.
+struct Rotation {
+  std::uint64_t sets = 1;
+  bool is_cold = false;
+};
+Rotation rotation(std::uint64_t bytes, std::uint64_t cache, std::uint64_t room, std::uint64_t most);
+
+/// "Intel Xeon …" from /proc/cpuinfo, or "CPU".
+std::string cpu_name();
+/// Of the last level, as the system describes it; 32 MiB where it does not.
+std::uint64_t cpu_cache_bytes();
+
+/// The error of a call that was right a moment ago.
+Status refused(const runtime::CallResult& result);
+
+/// How a kernel's call behaves towards the device, found out by recording one. Leaves no error behind.
+/// Errors  io: the device failed.
+Result<Probe> probe_call(const CheckContext& context, const Sizes& sizes, Random& random);
+
+}  // namespace kernels::bench

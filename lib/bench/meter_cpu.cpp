@@ -1,0 +1,240 @@
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+#include <thread>
+
+#include <sched.h>
+#include <sys/resource.h>
+
+#include "meter.h"
+
+namespace kernels::bench {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double kSampleSeconds = 1e-3;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+double processor_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+Moment moment() {
+  Moment now;
+  rusage usage{};
+  if (getrusage(RUSAGE_SELF, &usage) == 0) now.preempted = static_cast<std::uint64_t>(usage.ru_nivcsw);
+  std::ifstream file("/sys/devices/system/cpu/cpu" + std::to_string(std::max(sched_getcpu(), 0)) +
+                     "/cpufreq/scaling_cur_freq");
+  double kilohertz = 0;
+  if (file >> kilohertz) now.clock_mhz = kilohertz / 1e3;
+  return now;
+}
+
+/// Keeps this thread on the processor that it runs on, if it is the only one of the process.
+bool stay_here() {
+  cpu_set_t here;
+  CPU_ZERO(&here);
+  const int cpu = sched_getcpu();
+  if (cpu < 0) return false;
+  CPU_SET(static_cast<unsigned>(cpu), &here);
+  return sched_setaffinity(0, sizeof(here), &here) == 0;
+}
+
+/// Memory for the stream that is the limit: one pair of halves for each set, split over threads.
+class HostStream {
+ public:
+  HostStream(const Traffic& traffic, std::uint64_t sets, unsigned threads)
+      : read_(std::max<std::uint64_t>(traffic.read, 1)),
+        written_(std::max<std::uint64_t>(traffic.written, 1)),
+        threads_(threads),
+        memory_((read_ + written_) * sets, std::byte{1}) {}
+
+  /// Reads and writes as many bytes as one call, over one of the sets.
+  void run(std::uint64_t set) {
+    if (threads_ <= 1) return part(set, 0);
+    std::vector<std::jthread> others;
+    for (unsigned i = 1; i < threads_; ++i)
+      others.emplace_back([this, set, i] { part(set, i); });
+    part(set, 0);
+  }
+
+ private:
+  /// What is written is copied from what is read; what is read besides is summed.
+  void part(std::uint64_t set, unsigned index) {
+    const std::byte* from = memory_.data() + set * (read_ + written_);
+    std::byte* to = memory_.data() + set * (read_ + written_) + read_;
+    const auto [read_begin, read_end] = share(read_, index);
+    const auto [begin, end] = share(written_, index);
+    const auto copied = std::min(end - begin, read_end - read_begin);
+    std::memcpy(to + begin, from + read_begin, copied);
+    if (end - begin > copied) std::memset(to + begin + copied, 1, end - begin - copied);
+    std::uint64_t sum = 0;
+    for (auto at = read_begin + copied; at + sizeof(std::uint64_t) <= read_end; at += sizeof(std::uint64_t)) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, from + at, sizeof(word));
+      sum += word;
+    }
+    sink_ = sum;
+  }
+
+  std::pair<std::uint64_t, std::uint64_t> share(std::uint64_t bytes, unsigned index) const {
+    return {bytes * index / threads_, bytes * (index + 1) / threads_};
+  }
+
+  std::uint64_t read_;
+  std::uint64_t written_;
+  unsigned threads_;
+  std::vector<std::byte> memory_;
+  inline static thread_local volatile std::uint64_t sink_ = 0;
+};
+
+class CpuMeter final : public Meter {
+ public:
+  CpuMeter(const CheckContext& context, Traffic traffic, Rotation plan)
+      : context_(context), traffic_(traffic), rotation_(plan) {}
+
+  Status start(const std::vector<Operand>& first) {
+    if (auto made = make_sets(first); !made) return made;
+    if (auto warm = call(0); !warm) return warm;
+    const auto cpu = processor_seconds();
+    const auto begin = Clock::now();
+    if (auto once = call(next()); !once) return once;
+    const double wall = std::max(seconds_since(begin), 1e-9);
+    const double busy = processor_seconds() - cpu;
+    calls_ = static_cast<std::uint64_t>(std::max(std::ceil(kSampleSeconds / wall), 1.0));
+    // A call that keeps several processors busy has several threads; the limit gets as many.
+    const auto most = std::max(std::thread::hardware_concurrency(), 1U);
+    threads_ = std::clamp(static_cast<unsigned>(std::lround(busy / wall)), 1U, most);
+    if (threads_ == 1) is_pinned_ = stay_here();
+    stream_ = std::make_unique<HostStream>(traffic_, rotation_.sets, threads_);
+    return {};
+  }
+
+  Timing plan() const override {
+    Timing timing;
+    timing.series[SeriesKind::cold];
+    timing.series[SeriesKind::limit];
+    timing.series[SeriesKind::single];
+    if (fits()) timing.series[SeriesKind::warm];
+    timing.bytes = traffic_.bytes();
+    timing.method = std::string(rotation_.is_cold ? "cold" : "warm") + ": " + std::to_string(rotation_.sets) +
+                    " buffer sets in turn, " + std::to_string(cpu_cache_bytes() >> 20) + " MiB cache; " +
+                    std::to_string(calls_) + " calls per sample, " + threads_text() + ", monotonic clock";
+    timing.limit_method = "memcpy of the same bytes, same rotation, " + threads_text();
+    return timing;
+  }
+
+  Result<SampleBatch> sample(std::uint32_t count) override {
+    SampleBatch batch;
+    const auto before = moment();
+    for (std::uint32_t i = 0; i < count; ++i)
+      if (auto taken = sample_each(batch); !taken) return fail(std::move(taken).error());
+    const auto after = moment();
+    batch.conditions = conditions_of(before, after);
+    batch.disturbed = disturbance(before, after);
+    return batch;
+  }
+
+ private:
+  bool fits() const { return 2 * traffic_.bytes() <= cpu_cache_bytes(); }
+  std::string threads_text() const {
+    if (threads_ == 1) return is_pinned_ ? "one thread, pinned" : "one thread";
+    return std::to_string(threads_) + " threads";
+  }
+
+  Status make_sets(const std::vector<Operand>& first) {
+    for (std::uint64_t i = 0; i < rotation_.sets; ++i) {
+      std::vector<Operand> set;
+      for (const Operand& operand : first) {
+        Operand copy;
+        copy.spec = operand.spec;
+        copy.layout = operand.layout;
+        copy.before = operand.before;
+        set.push_back(std::move(copy));
+      }
+      if (auto placed = place(set, context_.options); !placed) return placed;
+      for (Operand& operand : set)
+        operand.before = {};
+      values_.push_back(values_of(set));
+      sets_.push_back(std::move(set));
+    }
+    return {};
+  }
+
+  std::uint64_t next() {
+    next_ = (next_ + 1) % rotation_.sets;
+    return next_;
+  }
+  Status call(std::uint64_t set) const {
+    return refused(context_.library->call(context_.function->name, values_[set]));
+  }
+
+  /// Nanoseconds per call of `calls` calls of something.
+  template <class Call>
+  static Result<double> per_call(std::uint64_t calls, Call call) {
+    const auto begin = Clock::now();
+    for (std::uint64_t i = 0; i < calls; ++i)
+      if (auto done = call(); !done) return fail(std::move(done).error());
+    return seconds_since(begin) * 1e9 / static_cast<double>(calls);
+  }
+
+  Status sample_each(SampleBatch& batch) {
+    auto keep = [&](SeriesKind kind, Result<double> sample) -> Status {
+      if (!sample) return fail(std::move(sample).error());
+      batch.samples[kind].push_back(*sample);
+      return {};
+    };
+    if (auto done = keep(SeriesKind::cold, per_call(calls_, [&] { return call(next()); })); !done)
+      return done;
+    auto stream = [&]() -> Status {
+      stream_->run(next());
+      return {};
+    };
+    if (auto done = keep(SeriesKind::limit, per_call(calls_, stream)); !done) return done;
+    if (auto done = keep(SeriesKind::single, per_call(1, [&] { return call(next()); })); !done) return done;
+    if (!fits()) return {};
+    if (auto warmed = call(0); !warmed) return warmed;
+    return keep(SeriesKind::warm, per_call(calls_, [&] { return call(0); }));
+  }
+
+  CheckContext context_;
+  Traffic traffic_;
+  Rotation rotation_;
+  std::vector<std::vector<Operand>> sets_;
+  std::vector<std::vector<runtime::Value>> values_;
+  std::unique_ptr<HostStream> stream_;
+  std::uint64_t next_ = 0;
+  std::uint64_t calls_ = 1;
+  unsigned threads_ = 1;
+  bool is_pinned_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Meter>> make_cpu_meter(const CheckContext& context, const Sizes& sizes,
+                                              Random& random) {
+  constexpr std::uint64_t kMostSets = 4096;
+  auto first = make_images(*context.function, sizes, random, context.options);
+  if (!first) return fail(std::move(first).error());
+  auto traffic = traffic_of(*context.function, sizes, context.options.dtype);
+  if (!traffic) return fail(std::move(traffic).error());
+  auto usable = usable_bytes(nullptr);
+  if (!usable) return fail(std::move(usable).error());
+  // A quarter of the free memory each for the operands and for the stream.
+  auto meter = std::make_unique<CpuMeter>(
+      context, *traffic, rotation(set_bytes(*first), cpu_cache_bytes(), *usable / 2, kMostSets));
+  if (auto started = meter->start(*first); !started) return fail(std::move(started).error());
+  return meter;
+}
+
+}  // namespace kernels::bench
