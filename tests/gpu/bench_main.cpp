@@ -2,7 +2,7 @@
 // the file named by --json. For machines that have only what was carried to them; people use `kernels bench`.
 //
 //   gpu_bench --device cuda|cpu --worker FILE --provider FILE [--json FILE] [--workload TEXT] [--budget-ms N]
-//   VARIANT...
+//   [--time-limit-ms N] VARIANT...
 
 #include <array>
 #include <cstdio>
@@ -41,6 +41,8 @@ Request parse(int argc, char** argv) {
   request.options.workload = named["--workload"];
   if (named.contains("--budget-ms"))
     request.options.rule.budget_seconds = std::stoi(named["--budget-ms"]) / 1e3;
+  if (named.contains("--time-limit-ms"))
+    request.options.time_limit = std::chrono::milliseconds(std::stoi(named["--time-limit-ms"]));
   request.json = named["--json"];
   return request;
 }

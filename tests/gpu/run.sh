@@ -4,7 +4,7 @@
 #   tests/gpu/run.sh carry BUILD FOLDER   here: puts what is needed into FOLDER
 #   tests/gpu/run.sh run FOLDER [PART…]   there: runs it; results go to $OUT, or FOLDER/results without that
 #
-# Parts: kernels (conformance and bench), example, torch, inspect (what `check` says against what runs, and against
+# Parts: kernels (conformance and bench), planted (faults that must be named), example, torch, inspect (what `check` says against what runs, and against
 # cuobjdump; needs nvcc); without any, all of them.
 #
 # `run` needs a CUDA driver and the C++ runtime of the system, nothing else. It ends with 0 if all is right.
@@ -25,7 +25,7 @@ carry() {
   if [ -e "$build/tests/test_torch" ]; then
     cp "$build/tests/test_torch" "$folder/" && strip "$folder/test_torch" || return 1
   fi
-  rm -rf "$folder/hub" && cp -r "$build/hub" "$folder/hub" || return 1
+  rm -rf "$folder/hub" "$folder/planted" && cp -r "$build/hub" "$folder/hub" && cp -r "$build/gpu-planted" "$folder/planted" || return 1
   cp "$(dirname "$0")/verdicts.py" "$(dirname "$0")/../inspect/gpu_code_agreement.py" "$folder/" || return 1
   cp "$0" "$folder/run.sh"
   du -sh "$folder"
@@ -97,6 +97,13 @@ kernels_part() {
     --budget-ms 200 --workload decode --json "$results/bench-cpu.json" "$folder"/hub/*/build/*-cpu-*
 }
 
+# Every planted fault by its name, and the same function twice: what a change of nothing looks like.
+planted_part() {
+  local tools=(--worker "$folder/kernels-worker" --provider "$folder/lib/libtvm_ffi.so")
+  lines=80 step planted timeout 300 "$folder/gpu_bench" --device cuda "${tools[@]}" --budget-ms 500 --time-limit-ms 5000 \
+    --json "$results/planted.json" "$folder/planted"
+}
+
 # Layers of libtorch models, with the libtorch of this machine's PyTorch.
 torch() {
   local place
@@ -139,7 +146,7 @@ run() {
   local folder parts
   folder=$(cd "$1" && pwd) || return 1
   parts=" ${*:2} "
-  [ $# -gt 1 ] || parts=" kernels example torch inspect "
+  [ $# -gt 1 ] || parts=" kernels planted example torch inspect "
   results=${OUT:-$folder/results}
   mkdir -p "$results"
   chmod +x "$folder/kernels-worker" "$folder/test_kernels" "$folder/gpu_bench"
@@ -149,6 +156,7 @@ run() {
   export KERNELS_TEST_HUB=$folder/hub KERNELS_TEST_PROVIDER=$folder/lib/libtvm_ffi.so
   lines=10 step machine describe_machine
   [[ $parts == *" kernels "* ]] && kernels_part
+  [[ $parts == *" planted "* ]] && planted_part
   [[ $parts == *" example "* ]] && example
   [[ $parts == *" torch "* ]] && torch
   [[ $parts == *" inspect "* ]] && inspect

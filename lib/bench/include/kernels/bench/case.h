@@ -39,7 +39,7 @@ using StepSink = std::function<void(const CaseStep&)>;
 
 /// What became of setting a case up.
 struct CaseAnswer {
-  CaseResult result;  ///< without a timing
+  CaseResult result;    ///< without a timing
   DeviceRecord device;  ///< without a kind: it was not opened
   /// What will be sampled and how, with series that are all empty. None: there is nothing to sample.
   std::optional<Timing> plan = {};
