@@ -4,7 +4,8 @@
 #   tests/gpu/run.sh carry BUILD FOLDER   here: puts what is needed into FOLDER
 #   tests/gpu/run.sh run FOLDER [PART…]   there: runs it; results go to $OUT, or FOLDER/results without that
 #
-# Parts: kernels (conformance and bench), planted (faults that must be named), example, torch, inspect (what `check` says against what runs, and against
+# Parts: kernels (conformance and bench), planted (faults that must be named), agreement (with Triton
+# and Nsight Compute), example, torch, inspect (what `check` says against what runs, and against
 # cuobjdump; needs nvcc); without any, all of them.
 #
 # `run` needs a CUDA driver and the C++ runtime of the system, nothing else. It ends with 0 if all is right.
@@ -26,7 +27,7 @@ carry() {
     cp "$build/tests/test_torch" "$folder/" && strip "$folder/test_torch" || return 1
   fi
   rm -rf "$folder/hub" "$folder/planted" && cp -r "$build/hub" "$folder/hub" && cp -r "$build/gpu-planted" "$folder/planted" || return 1
-  cp "$(dirname "$0")/verdicts.py" "$(dirname "$0")/../inspect/gpu_code_agreement.py" "$folder/" || return 1
+  cp "$(dirname "$0")/verdicts.py" "$(dirname "$0")/agreement.py" "$(dirname "$0")/../inspect/gpu_code_agreement.py" "$folder/" || return 1
   cp "$0" "$folder/run.sh"
   du -sh "$folder"
 }
@@ -101,7 +102,14 @@ kernels_part() {
 planted_part() {
   local tools=(--worker "$folder/kernels-worker" --provider "$folder/lib/libtvm_ffi.so")
   lines=80 step planted timeout 300 "$folder/gpu_bench" --device cuda "${tools[@]}" --budget-ms 500 --time-limit-ms 5000 \
-    --json "$results/planted.json" "$folder/planted"
+    --json "$results/planted.json" "$folder"/planted/build/*
+}
+
+# Our times beside those of others; needs PyTorch with Triton, and Nsight Compute for its column.
+agreement_part() {
+  export PATH=$PATH:/usr/local/cuda/bin
+  lines=12 step agreement timeout 400 python3 "$folder/agreement.py" --bench "$folder/gpu_bench" \
+    --worker "$folder/kernels-worker" --provider "$folder/lib/libtvm_ffi.so" --hub "$folder/hub" --results "$results"
 }
 
 # Layers of libtorch models, with the libtorch of this machine's PyTorch.
@@ -146,7 +154,7 @@ run() {
   local folder parts
   folder=$(cd "$1" && pwd) || return 1
   parts=" ${*:2} "
-  [ $# -gt 1 ] || parts=" kernels planted example torch inspect "
+  [ $# -gt 1 ] || parts=" kernels planted agreement example torch inspect "
   results=${OUT:-$folder/results}
   mkdir -p "$results"
   chmod +x "$folder/kernels-worker" "$folder/test_kernels" "$folder/gpu_bench"
@@ -157,6 +165,7 @@ run() {
   lines=10 step machine describe_machine
   [[ $parts == *" kernels "* ]] && kernels_part
   [[ $parts == *" planted "* ]] && planted_part
+  [[ $parts == *" agreement "* ]] && agreement_part
   [[ $parts == *" example "* ]] && example
   [[ $parts == *" torch "* ]] && torch
   [[ $parts == *" inspect "* ]] && inspect
