@@ -22,6 +22,7 @@ class KeySet {
     if (few_.size() > kFew) many_.insert(few_.begin(), few_.end());
     return true;
   }
+  std::size_t size() const { return many_.empty() ? few_.size() : many_.size(); }
 
  private:
   std::vector<std::string> few_;
@@ -31,25 +32,29 @@ class KeySet {
 /// Builds the document and watches for what nlohmann's own builder lets pass: keys given twice, deep nesting.
 class StrictBuilder {
  public:
-  StrictBuilder(Json& root, int most_levels)
-      : builder_(root, /*allow_exceptions=*/false), most_levels_(most_levels) {}
+  StrictBuilder(Json& root, const JsonLimits& limits)
+      : builder_(root, /*allow_exceptions=*/false), limits_(limits) {}
 
-  bool null() { return builder_.null(); }
-  bool boolean(bool value) { return builder_.boolean(value); }
-  bool number_integer(Json::number_integer_t value) { return builder_.number_integer(value); }
-  bool number_unsigned(Json::number_unsigned_t value) { return builder_.number_unsigned(value); }
+  bool null() { return count() && builder_.null(); }
+  bool boolean(bool value) { return count() && builder_.boolean(value); }
+  bool number_integer(Json::number_integer_t value) { return count() && builder_.number_integer(value); }
+  bool number_unsigned(Json::number_unsigned_t value) { return count() && builder_.number_unsigned(value); }
   bool number_float(Json::number_float_t value, const std::string& text) {
-    return builder_.number_float(value, text);
+    return count() && builder_.number_float(value, text);
   }
-  bool string(std::string& value) { return builder_.string(value); }
-  bool binary(Json::binary_t& value) { return builder_.binary(value); }
+  bool string(std::string& value) { return count() && builder_.string(value); }
+  bool binary(Json::binary_t& value) { return count() && builder_.binary(value); }
   bool start_object(std::size_t size) {
     keys_.emplace_back();
-    return descend() && builder_.start_object(size);
+    return count() && descend() && builder_.start_object(size);
   }
   bool key(std::string& value) {
     if (!keys_.back().insert(value)) {
       complaint_ = "the key `" + value + "` is given twice in one object";
+      return false;
+    }
+    if (keys_.back().size() > limits_.members) {
+      complaint_ = "more than " + std::to_string(limits_.members) + " members in one object";
       return false;
     }
     return builder_.key(value);
@@ -59,7 +64,7 @@ class StrictBuilder {
     --depth_;
     return builder_.end_object();
   }
-  bool start_array(std::size_t size) { return descend() && builder_.start_array(size); }
+  bool start_array(std::size_t size) { return count() && descend() && builder_.start_array(size); }
   bool end_array() {
     --depth_;
     return builder_.end_array();
@@ -75,14 +80,20 @@ class StrictBuilder {
 
  private:
   bool descend() {
-    if (++depth_ <= most_levels_) return true;
-    complaint_ = "nested deeper than " + std::to_string(most_levels_) + " levels";
+    if (++depth_ <= limits_.levels) return true;
+    complaint_ = "nested deeper than " + std::to_string(limits_.levels) + " levels";
+    return false;
+  }
+  bool count() {
+    if (++values_ <= limits_.values) return true;
+    complaint_ = "more than " + std::to_string(limits_.values) + " values";
     return false;
   }
   nlohmann::detail::json_sax_dom_parser<Json> builder_;
   std::vector<KeySet> keys_;
-  int most_levels_;
+  JsonLimits limits_;
   int depth_ = 0;
+  std::size_t values_ = 0;
   std::string complaint_;
   std::optional<std::size_t> position_;
 };
@@ -98,9 +109,9 @@ std::string shorten(const std::string& message) {
 
 }  // namespace
 
-Result<Json> parse_json(std::string_view text, const std::string& what, int most_levels) {
+Result<Json> parse_json(std::string_view text, const std::string& what, const JsonLimits& limits) {
   Json root;
-  StrictBuilder builder(root, most_levels);
+  StrictBuilder builder(root, limits);
   bool good = false;
   try {
     good = Json::sax_parse(text, &builder);

@@ -3,7 +3,9 @@
 // Strict reading of JSON, shared by the parsers of this module and of `verify`. Not part of the public
 // interface.
 
+#include <cstddef>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,10 +20,18 @@ namespace kernels::detail {
 /// Keeps the order of keys, so that rewriting a file does not shuffle it.
 using Json = nlohmann::ordered_json;
 
+/// How much of a document is built. A value takes sixteen bytes or more; the members of an object are looked
+/// through one after another, so that an object of many takes time by the square of their number.
+struct JsonLimits {
+  int levels = 64;
+  std::size_t members = std::numeric_limits<std::size_t>::max();  ///< of one object
+  std::size_t values = std::numeric_limits<std::size_t>::max();   ///< of the document
+};
+
 /// Parses one document. `what` names it in errors (a file or URL).
-/// Errors  corrupt, with line and column: bad syntax, nesting deeper than `most_levels`, or a key given twice
-/// in an object.
-Result<Json> parse_json(std::string_view text, const std::string& what, int most_levels = 64);
+/// Errors  corrupt, with line and column: bad syntax, more than the limits allow, or a key given twice in an
+/// object.
+Result<Json> parse_json(std::string_view text, const std::string& what, const JsonLimits& limits = {});
 
 /// Reads the members of one object and says which is missing or of another type.
 ///

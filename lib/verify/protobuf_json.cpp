@@ -55,7 +55,7 @@ Result<Json> parse_document(std::string_view text, const std::string& what) {
     return fail(Errc::corrupt, what + " has " + std::to_string(text.size()) + " bytes; at most " +
                                    std::to_string(kMostBytes) + " are read");
   if (text.starts_with("\xef\xbb\xbf")) return fail(Errc::corrupt, what + " begins with a byte order mark");
-  auto document = detail::parse_json(text, what, kMostLevels);
+  auto document = detail::parse_json(text, what, {.levels = kMostLevels});
   if (document && !document->is_object()) return fail(Errc::corrupt, what + " is not a JSON object");
   return document;
 }
