@@ -155,7 +155,7 @@ bool Comparison::has_regression() const {
 }
 
 Result<Comparison> compare(const Results& before, const Results& after, const CompareRules& rules) {
-  if (!(rules.threshold >= 0 && rules.threshold < 1))
+  if (!is_threshold(rules.threshold))
     return fail(Errc::invalid_argument, "the threshold should be 0 or more and below 1");
   Comparison out;
   out.threshold = rules.threshold;

@@ -137,7 +137,7 @@ std::map<std::uint32_t, Standing> standings(const Results& run) {
 
 Result<Fleet> merge(const std::vector<Results>& runs, double threshold) {
   if (runs.empty()) return fail(Errc::invalid_argument, "there is no run to merge");
-  if (!(threshold >= 0 && threshold < 1))
+  if (!is_threshold(threshold))
     return fail(Errc::invalid_argument, "the threshold should be 0 or more and below 1");
   Merger merger;
   merger.merged.program = runs.front().program;

@@ -1,6 +1,6 @@
 #pragma once
 
-// What makes two rows of different runs the same row.
+// What makes two rows of different runs the same row, and what comparing and merging ask of both.
 
 #include <cstdint>
 #include <string_view>
@@ -28,6 +28,11 @@ inline std::optional<Summary> cold_summary(const ResultRow& row) {
   const auto* cold = row.result.timing ? row.result.timing->find(SeriesKind::cold) : nullptr;
   if (cold == nullptr) return std::nullopt;
   return cold->summary();
+}
+
+/// Whether a share is one: NaN is none.
+inline bool is_threshold(double share) {
+  return share >= 0 && share < 1;
 }
 
 }  // namespace kernels::bench

@@ -92,7 +92,8 @@ TEST_CASE("compare: no change in 3000 is flagged where the noise is that of a go
   CHECK(same > 2950);
 }
 
-TEST_CASE("compare: 3 % are found in every distribution 19 times of 20, and never called the other way", "[bench]") {
+TEST_CASE("compare: 3 % are found in every distribution 19 times of 20, and never called the other way",
+          "[bench]") {
   std::mt19937_64 random(test::seed());
   constexpr int kRounds = 500;
   for (const auto& from : test::distributions()) {
