@@ -36,6 +36,7 @@
 #include "kernels/resolve/variants.h"
 
 #include "archive_walk.h"
+#include "bench_targets.h"
 #include "gpu_tables.h"
 #include "tar_header.h"
 #include "texts.h"
@@ -479,6 +480,7 @@ constexpr Target kTargets[] = {
     {.name = "headers", .run = headers},
     {.name = "native_layers", .run = native_layers},
     {.name = "workloads", .run = workloads},
+    {.name = "bench_results", .run = bench_results},
     {.name = "elf", .run = elf},
     {.name = "gpu_code", .run = gpu_code},
     {.name = "library", .run = library},

@@ -105,6 +105,29 @@ planted_part() {
     --json "$results/planted.json" "$folder"/planted/build/*
 }
 
+# The same function twenty times over, and one that takes three percent more: what two runs may differ by. Then every
+# variant twice. What is saved is compared by `kernels bench --compare`, here or elsewhere.
+repeat_part() {
+  local i name program=$folder/kernels
+  chmod +x "$program"
+  export KERNELS_WORKER=$folder/kernels-worker
+  mkdir -p "$results/repeat"
+  for i in $(seq 1 20); do
+    for name in copy slower; do
+      "$program" -q bench "$folder/planted" --device cuda --function "$name" --workload large --tvm-ffi "$folder/lib/libtvm_ffi.so" \
+        --save "$results/repeat/$name-$i.json" --seed 1 > "$results/repeat/last.txt" 2>&1 || cat "$results/repeat/last.txt"
+    done
+  done
+  for i in 1 2; do
+    for name in activation rmsnorm; do
+      "$program" -q bench "$folder/hub/$name" --device cuda --workload prefill --tvm-ffi "$folder/lib/libtvm_ffi.so" \
+        --save "$results/repeat/$name-$i.json" --seed 1 > "$results/repeat/$name-$i.txt" 2>&1
+    done
+  done
+  tar -C "$results" -czf "$results/repeat.tar.gz" repeat && rm -rf "$results/repeat"
+  echo "== repeat: done"
+}
+
 # Our times beside those of others; needs PyTorch with Triton, and Nsight Compute for its column.
 agreement_part() {
   export PATH=$PATH:/usr/local/cuda/bin
@@ -165,6 +188,7 @@ run() {
   lines=10 step machine describe_machine
   [[ $parts == *" kernels "* ]] && kernels_part
   [[ $parts == *" planted "* ]] && planted_part
+  [[ $parts == *" repeat "* ]] && repeat_part
   [[ $parts == *" agreement "* ]] && agreement_part
   [[ $parts == *" example "* ]] && example
   [[ $parts == *" torch "* ]] && torch

@@ -18,7 +18,8 @@ namespace kernels::bench {
 ///   faster   the whole interval of the ratio is below 1 - t
 ///   slower   the whole interval is above 1 + t
 ///   same     the whole interval is within [1 - t, 1 + t]
-///   unsure   anything else: more samples are needed to tell
+///   unsure   anything else: more samples are needed to tell; also where a side has fewer than six samples,
+///            whose range need not hold the median with 95 % confidence, or a time of zero
 enum class Change : std::uint8_t {
   faster,
   slower,
@@ -26,11 +27,17 @@ enum class Change : std::uint8_t {
   unsure,
   broken,        ///< right before, and not now
   mended,        ///< right now, and not before
-  not_measured,  ///< no time on either side
+  not_measured,  ///< not a time on both sides: a probe, or right on neither side
   added,         ///< only in the new run
   removed,       ///< only in the old run
 };
 std::string_view name_of(Change change);  ///< `FASTER`, `SLOWER`, …
+
+/// The rule for two times: faster, slower, same or unsure. A median that did not change is called faster or
+/// slower once in a hundred times or less at any threshold: two intervals of 95 % would have to miss each
+/// other.
+constexpr std::size_t kFewestSamples = 6;
+Change change_of(const Summary& before, const Summary& after, double threshold);
 
 struct CompareRules {
   /// 0.01 is 1 %: what two runs of the same bytes may differ by without meaning anything.
@@ -63,13 +70,18 @@ struct Comparison {
   bool has_regression() const;
 };
 
-/// What keeps two runs from being compared: other devices, drivers, clocks (the highest that the device
-/// allows, or those that were seen: more than 3 % apart), seeds or precision. Empty: nothing.
+/// What keeps two runs from being compared: other devices (name, multiprocessors, ECC, power limit), drivers,
+/// clocks (the highest that the device allows, and the highest that was seen: more than 3 % apart), seeds or
+/// precision. What one of the runs does not tell is no difference. Empty: nothing.
 std::vector<std::string> differences(const Results& before, const Results& after);
 
-/// Rows are the same when kernel, function, workload, data type, sizes and device (kind and name) are.
+/// Rows are the same when kernel, function, workload, data type, sizes and device are. Devices are the same
+/// when kind and name are; of several, those with the same UUID, else index, else in order. Despite
+/// differences devices of one kind are compared under different names too, in order. Where a run has several
+/// rows of that, such as a kernel in two layers, their layer, runner and variant must be the same too.
 /// Errors  invalid_argument: the runs are not alike, naming each difference; a row that is there twice on one
 ///         side for the same device index; a threshold that is not within [0, 1).
+/// Cost    sorts every series of `cold`.
 Result<Comparison> compare(const Results& before, const Results& after, const CompareRules& rules);
 
 /// A device that is slower than its fleet.
@@ -89,8 +101,11 @@ struct Fleet {
 };
 
 /// Puts the runs of many machines together and finds the devices that are slower than the median of all
-/// devices of the same name by more than `threshold` over the rows that they share, with three or more of
-/// them. Errors  invalid_argument: no run, or the same device at the same start twice.
+/// devices of the same name by more than `threshold` over the rows that they share: the same bytes on the
+/// same inputs, timed on three or more devices of that name. Program, settings and machine are those of the
+/// first run too; a subject that several runs have is there once. Errors  invalid_argument: no run, the same
+/// device at the same start twice, or a threshold that is not
+///         within [0, 1).
 Result<Fleet> merge(const std::vector<Results>& runs, double threshold);
 
 }  // namespace kernels::bench

@@ -85,20 +85,23 @@ struct Results {
   std::vector<Subject> subjects;
   std::vector<ResultRow> rows;
 
+  /// Whether every row is; also of no rows.
   bool all_right() const;
   bool operator==(const Results&) const = default;
 };
 
-/// JSON, two blanks deep, with a line feed at its end. Beside what `parse_results` reads it holds summaries
-/// for people and scripts. Same value, same bytes.
+/// JSON, two blanks deep, lists of numbers on one line, with a line feed at its end. Beside what
+/// `parse_results` reads it holds summaries for people and scripts. Same value, same bytes.
 std::string encode_results(const Results& results);
 
 /// Reads what `encode_results` writes; members that it does not know are left alone, summaries are computed
-/// anew from the samples. `what` names the text in errors.
-/// Errors  unsupported: another schema, and which; corrupt, naming the member: not such a file; a number that
-/// is
-///         negative, infinite or too large; an index of nothing; more than 64 MiB, 100,000 rows or 100,000
-///         samples in a series.
+/// anew from the samples. `what` names the text in errors. Samples that are infinite, negative or of more
+/// than 31 years are written too, but not read again. Errors  unsupported: another schema, and which;
+/// corrupt, naming the member: not such a file; a number that
+///         is negative (but for a temperature), infinite or too large; a range upside down; an index of
+///         nothing; a timing of what is not right; more than 64 MiB, 100,000 rows, devices or subjects, or
+///         100,000 samples in a series.
+/// Cost    memory of up to ten times the text.
 Result<Results> parse_results(std::string_view json, const std::string& what);
 
 }  // namespace kernels::bench

@@ -1,0 +1,11 @@
+#pragma once
+
+#include <string_view>
+
+// Targets for what measurements come in; see targets.h.
+
+namespace kernels::fuzz {
+
+void bench_results(std::string_view bytes);
+
+}  // namespace kernels::fuzz
