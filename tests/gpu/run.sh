@@ -110,7 +110,6 @@ planted_part() {
 repeat_part() {
   local i name program=$folder/kernels
   chmod +x "$program"
-  export KERNELS_WORKER=$folder/kernels-worker
   mkdir -p "$results/repeat"
   for i in $(seq 1 20); do
     for name in copy slower; do
