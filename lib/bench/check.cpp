@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <set>
 
 namespace kernels::bench {
@@ -203,6 +204,43 @@ Result<CheckOutcome> compare_all(const CheckContext& context, const std::vector<
   return outcome;
 }
 
+Result<runtime::CallResult> call_once(const CheckContext& context, const std::vector<Operand>& operands) {
+  auto called = context.library->call(context.function->name, values_of(operands));
+  if (called && context.options.cuda != nullptr)
+    if (auto done = context.options.cuda->synchronize(); !done) return fail(std::move(done).error());
+  return called;
+}
+
+Result<std::vector<std::vector<std::byte>>> contents(const std::vector<Operand>& operands) {
+  std::vector<std::vector<std::byte>> out;
+  for (const Operand& operand : operands) {
+    out.emplace_back(operand.is_tensor() ? operand.before.size() : 0);
+    if (!operand.is_tensor()) continue;
+    if (auto read = operand.buffer.read(out.back()); !read) return fail(std::move(read).error());
+  }
+  return out;
+}
+
+/// A wrong result that is another one each time has a cause of its own, which people want to know.
+std::optional<std::string> say_if_changing(const CheckContext& context,
+                                           const std::vector<Operand>& operands) {
+  constexpr int kRepeats = 4;
+  auto first = contents(operands);
+  int changed = 0;
+  for (int i = 0; first && i < kRepeats; ++i) {
+    for (const Operand& operand : operands)
+      if (operand.is_tensor())
+        if (auto written = operand.buffer.write(operand.before, 0); !written) return std::nullopt;
+    if (auto called = call_once(context, operands); !called || !*called) return std::nullopt;
+    auto again = contents(operands);
+    if (!again) return std::nullopt;
+    changed += *again == *first ? 0 : 1;
+  }
+  if (changed == 0) return std::nullopt;
+  return "; the same call gives other bits in " + std::to_string(changed) + " of " +
+         std::to_string(kRepeats) + " repeats: a race, or memory that nothing has written";
+}
+
 }  // namespace
 
 Result<CheckOutcome> check(const CheckContext& context, const Sizes& sizes, Random& random) {
@@ -222,13 +260,14 @@ Result<CheckOutcome> check(const CheckContext& context, const Sizes& sizes, Rand
   if (!references) return std::unexpected(std::move(references).error());
   if (auto placed = place(*operands, context.options); !placed)
     return std::unexpected(std::move(placed).error());
-  const auto called = context.library->call(context.function->name, values_of(*operands));
-  if (!called)
-    return CheckOutcome{Verdict::raised, called.error().kind + ": " + called.error().message, 0, 0, 0};
-  if (context.options.cuda != nullptr)
-    if (auto done = context.options.cuda->synchronize(); !done)
-      return std::unexpected(std::move(done).error());
-  return compare_all(context, *operands, *references);
+  const auto called = call_once(context, *operands);
+  if (!called) return fail(called.error());
+  if (!*called)
+    return CheckOutcome{Verdict::raised, called->error().kind + ": " + called->error().message, 0, 0, 0};
+  auto outcome = compare_all(context, *operands, *references);
+  if (outcome && outcome->verdict == Verdict::wrong)
+    if (auto text = say_if_changing(context, *operands)) outcome->reason += *text;
+  return outcome;
 }
 
 }  // namespace kernels::bench

@@ -70,6 +70,12 @@ void one_wrong(const Tensor* out, const Tensor* x) {
     static_cast<float*>(out->data)[last] += 1.0F;
   }
 }
+/// Wrong, and in another way each time.
+void changing(const Tensor* out, const Tensor* x) {
+  static float calls = 0;
+  copy(out, x);
+  if (out->shape[0] * out->shape[1] > 0) static_cast<float*>(out->data)[0] += ++calls;
+}
 /// Right for long enough to be found right, and then gone.
 void dies_later(const Tensor* out, const Tensor* x) {
   static int calls = 0;
@@ -121,6 +127,7 @@ EXPORT(into_input)
 EXPORT(throws)
 EXPORT(greedy)
 EXPORT(dies_later)
+EXPORT(changing)
 
 extern "C" __attribute__((visibility("default"))) int __tvm_ffi_refuses(void*, const Any*, std::int32_t count,
                                                                         Any*) {

@@ -87,6 +87,7 @@ TEST_CASE("worker: whatever a kernel does becomes a verdict with its reason", "[
        {"leave", Verdict::crashed, "ended with status 3 and no answer while checking cols=5 rows=3"},
        {"leave", Verdict::crashed, "the kernel says goodbye"},
        {"one_wrong", Verdict::wrong, "`out` element 14"},
+       {"changing", Verdict::wrong, "the same call gives other bits in 4 of 4 repeats: a race"},
        {"nothing", Verdict::wrong, "`out` was not written completely"},
        {"outside", Verdict::wrong, "memory of `out` that is not its output was changed"},
        {"into_gap", Verdict::wrong, "with padded rows: memory of `out`"},

@@ -1,4 +1,5 @@
-"""Our times beside those of others on the same GPU: `triton.testing.do_bench`, its form with a CUDA graph, and Nsight Compute.
+"""Our times beside those of others on the same GPU: events around single calls as
+`triton.testing.do_bench` does it, its form with a CUDA graph, and Nsight Compute.
 
     agreement.py --bench gpu_bench --worker W --provider P --hub HUB --results DIR
 
@@ -71,6 +72,23 @@ def make_call(provider, library, function, rows, cols):
     return call
 
 
+def event_times(call):
+    """What `triton.testing.do_bench` does, with a cache that is flushed by reading: its own flush leaves it full of what must
+    be written back first."""
+    flush = torch.ones(64 << 20, dtype=torch.float32, device="cuda")
+    events = []
+    for turn in range(120):
+        flush.amax()
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        call()
+        end.record()
+        if turn >= 20:
+            events.append((begin, end))
+    torch.cuda.synchronize()
+    return statistics.median(begin.elapsed_time(end) for begin, end in events) * 1e3
+
+
 def ours(options, folder, workload, precision_ms):
     out = options.results / f"{workload}.json"
     subprocess.run([options.bench, "--device", "cuda", "--worker", options.worker, "--provider", options.provider, "--workload", workload,
@@ -84,11 +102,11 @@ def ours(options, folder, workload, precision_ms):
 
 
 def ncu(options, folder, workload, function):
-    """The duration of a launch as the hardware counts it, caches flushed before each."""
+    """The duration of a launch as the hardware counts it, in our own replays: in turn over buffers that are not cached."""
     if not shutil.which("ncu"):
         return None
-    command = ["ncu", "--target-processes", "all", "--cache-control", "all", "--clock-control", "none", "--metrics",
-               "gpu__time_duration.sum", "--csv", "--page", "raw", "--kernel-name", "regex:gated|norm", "--launch-skip", "8",
+    command = ["ncu", "--target-processes", "all", "--cache-control", "none", "--clock-control", "none", "--metrics",
+               "gpu__time_duration.sum", "--csv", "--page", "raw", "--kernel-name", "regex:gated|norm", "--launch-skip", "4",
                "--launch-count", "15", options.bench, "--device", "cuda", "--worker", options.worker, "--provider", options.provider,
                "--workload", workload, "--budget-ms", "1", folder]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
@@ -109,7 +127,8 @@ def main():
     for name in ("bench", "worker", "provider", "hub", "results"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     options = parser.parse_args()
-    print(f"{'case':28} {'ours':>9} {'floor':>6} {'alone':>8} {'do_bench':>9} {'graph':>9} {'ncu':>9}   ours/do_bench  ours/ncu")
+    print(f"{'us':18} {'cold':>9} {'floor':>6} {'warm':>8} {'alone':>8} {'events':>9} {'graph':>9} {'ncu':>9}  alone/events   "
+          "(cold-floor)/ncu")
     for kernel, function, workload, rows, cols in CASES:
         folder = next((options.hub / kernel / "build").glob("*-cu[0-9]*"))
         place = options.results / f"variant-{workload}" / folder.name
@@ -120,13 +139,15 @@ def main():
             f'sizes = {{rows = {rows}, cols = {cols}}}\ndtypes = ["bfloat16"]\nfunctions = ["{function}"]\n')
         times = ours(options, place, workload, 2000)
         call = make_call(options.provider, next(place.glob("*.so")), function, rows, cols)
-        single = triton.testing.do_bench(call, warmup=100, rep=500, return_mode="median") * 1e3
+        single = event_times(call)
         with torch.cuda.stream(torch.cuda.Stream()):
             graph = triton.testing.do_bench_cudagraph(call, rep=100, return_mode="median") * 1e3
         counted = ncu(options, place, workload, function)
         cold = times.get("cold", float("nan"))
-        print(f"{workload:28} {cold:9.3f} {times.get('floor', 0):6.3f} {times.get('single', 0):8.2f} {single:9.3f} {graph:9.3f} "
-              f"{counted or float('nan'):9.3f}   {cold / single:6.4f}  {cold / counted if counted else float('nan'):6.4f}", flush=True)
+        nothing = float("nan")
+        alone, floor, counted = times.get("single", nothing), times.get("floor", nothing), counted or nothing
+        print(f"{workload:18} {cold:9.3f} {floor:6.3f} {times.get('warm', nothing):8.3f} {alone:8.3f} {single:9.3f} {graph:9.3f} "
+              f"{counted:9.3f}  {alone / single:14.4f} {(cold - floor) / counted:16.4f}", flush=True)
         shutil.rmtree(options.results / f"variant-{workload}")
 
 

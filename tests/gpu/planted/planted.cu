@@ -46,17 +46,18 @@ __global__ void wrong_kernel(Rows r) {
       r.x[i / r.cols * r.x_stride + i % r.cols] + (i == last ? 1.0F : 0.0F);
 }
 
-/// Neighbours read what others of the block have written, and nobody waits for them.
+/// Each thread hands its element to another one of the block, and nobody waits for anybody.
 __global__ void race_kernel(Rows r) {
   __shared__ float tile[kThreads];
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  const bool inside = i < r.elements();
+  const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * blockDim.x;
   const unsigned other = kThreads - 1 - threadIdx.x;
-  if (inside) tile[threadIdx.x] = r.x[i / r.cols * r.x_stride + i % r.cols];
-  const volatile float* seen = tile;
-  const float theirs = seen[other];
-  tile[other] = theirs;
-  if (inside) r.out[i / r.cols * r.out_stride + i % r.cols] = seen[threadIdx.x];
+  // Some warps are late, by another time in each block and launch.
+  if (threadIdx.x < kThreads / 2 && (clock64() & 64) != 0) __nanosleep(2000);
+  const std::int64_t i = begin + threadIdx.x;
+  if (i < r.elements()) tile[threadIdx.x] = r.x[i / r.cols * r.x_stride + i % r.cols];
+  const float theirs = static_cast<const volatile float*>(tile)[other];
+  const std::int64_t j = begin + other;
+  if (j < r.elements()) r.out[j / r.cols * r.out_stride + j % r.cols] = theirs;
 }
 
 __global__ void illegal_kernel(Rows r) {
@@ -77,9 +78,9 @@ cudaError_t launch(const Rows& r, unsigned blocks) {
 cudaError_t copy(Rows r) {
   return launch(r, r.blocks());
 }
-/// Three percent more blocks, which do again what others have done.
+/// Four percent more blocks, which do again what others have done, in part from the cache: 3 % more time.
 cudaError_t slower(Rows r) {
-  return launch(r, r.blocks() + (3 * r.blocks() + 50) / 100);
+  return launch(r, r.blocks() + r.blocks() / 25);
 }
 cudaError_t one_wrong(Rows r) {
   if (r.elements() > 0) wrong_kernel<<<r.blocks(), kThreads, 0, r.stream>>>(r);

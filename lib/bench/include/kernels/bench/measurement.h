@@ -63,10 +63,10 @@ struct Numerics {
 
 /// What a series of samples is of. Times are nanoseconds per call.
 enum class SeriesKind : std::uint8_t {
-  cold,        ///< inputs and outputs not in the last-level cache; on CUDA inside a graph of many calls
-  warm,        ///< the same buffers again and again; absent where they do not fit into the cache
-  single,      ///< one call alone, from before to after: with launch and wait. The latency of a lone call
-  limit,       ///< the fastest plain stream of the same traffic, in the same state as `cold`
+  cold,    ///< inputs and outputs not in the last-level cache; on CUDA inside a graph of many calls
+  warm,    ///< the same buffers again and again; absent where they do not fit into the cache
+  single,  ///< one call alone after a flush of the cache, with the gaps of its launch: a lone call's latency
+  limit,   ///< the fastest plain stream of the same traffic, in the same state as `cold`
   warm_limit,  ///< the same in the state of `warm`
   floor,       ///< an empty kernel per call, in a graph; absent on the CPU
   reference,   ///< the reference function, where it can run on the device; cold
