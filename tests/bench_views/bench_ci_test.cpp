@@ -77,30 +77,31 @@ Comparison compared(const Results& before, const Results& after) {
 
 TEST_CASE("ci: the Markdown of a run has a table for each device and names what is wrong", "[app]") {
   const auto markdown = app::results_markdown(three_rows());
-  CHECK(
-      markdown ==
-      "## Kernels: 2 of 3 rows right\n"
-      "\n"
-      "Measured with `kernels 0.1.0` on `rack1-07` at `2026-11-22T17:12:54Z`, `slurm 4711_3`.\n"
-      "\n"
-      "### `NVIDIA H200` 0, driver `580.1`\n"
-      "\n"
-      "| kernel | function | workload | type | result | median | 95 % interval | GB/s | of limit |\n"
-      "| --- | --- | --- | --- | --- | ---: | ---: | ---: | ---: |\n"
-      "| `kernels-community/rmsnorm` | `rms_norm` | `llama cols=4096 rows=128` | float32 | right | 1.00 us | "
-      "999.8 ns to 1.00 us | 3600.0 | 97.0 % |\n"
-      "| `kernels-community/rmsnorm` | `silu` | `llama cols=4096 rows=128` | float32 | crashed |  |  |  |  "
-      "|\n"
-      "\n"
-      "### `NVIDIA H200` 1, driver `580.1`\n"
-      "\n"
-      "| kernel | function | workload | type | result | median | 95 % interval | GB/s | of limit |\n"
-      "| --- | --- | --- | --- | --- | ---: | ---: | ---: | ---: |\n"
-      "| `kernels-community/rmsnorm` | `rms_norm` | `llama cols=4096 rows=128` | float32 | right | 2.00 us | "
-      "2.00 us to 2.00 us | 0.0 |  |\n"
-      "\n"
-      "- `silu` float32 `llama cols=4096 rows=128`: **crashed**: <code>signal 11 &#124; "
-      "&#60;b&#62;&#34;&#93;&#93;&#62; \uFFFD&#91;31m&#96;&#64;all&#96;</code>\n");
+  CHECK(markdown ==
+        "## Kernels: 2 of 3 rows right\n"
+        "\n"
+        "Measured with `kernels 0.1.0` on `rack1-07` at `2026-11-22T17:12:54Z`, `slurm 4711_3`.\n"
+        "\n"
+        "### `NVIDIA H200` 0, driver `580.1`\n"
+        "\n"
+        "| kernel | function | workload | type | result | median | 95 % interval | GB/s | of limit |\n"
+        "| --- | --- | --- | --- | --- | ---: | ---: | ---: | ---: |\n"
+        "| `kernels-community/rmsnorm` | `rms_norm` | `llama cols=4096 rows=128` | float32 | right | 1.000 "
+        "us | "
+        "-0.02 to +0.02 % | 3600.0 | 97.0 % |\n"
+        "| `kernels-community/rmsnorm` | `silu` | `llama cols=4096 rows=128` | float32 | crashed |  |  |  |  "
+        "|\n"
+        "\n"
+        "### `NVIDIA H200` 1, driver `580.1`\n"
+        "\n"
+        "| kernel | function | workload | type | result | median | 95 % interval | GB/s | of limit |\n"
+        "| --- | --- | --- | --- | --- | ---: | ---: | ---: | ---: |\n"
+        "| `kernels-community/rmsnorm` | `rms_norm` | `llama cols=4096 rows=128` | float32 | right | 2.000 "
+        "us | "
+        "-0.02 to +0.02 % |  |  |\n"
+        "\n"
+        "- `silu` float32 `llama cols=4096 rows=128`: **crashed**: <code>signal 11 &#124; "
+        "&#60;b&#62;&#34;&#93;&#93;&#62; \uFFFD&#91;31m&#96;&#64;all&#96;</code>\n");
 }
 
 TEST_CASE("ci: the JUnit of a run has a suite for each device and fails what is not right", "[app]") {
