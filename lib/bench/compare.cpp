@@ -111,6 +111,11 @@ void judge(ComparedRow& out, Verdict before, Verdict after, double threshold) {
     out.change = change_of(*out.before, *out.after, threshold);
 }
 
+std::string reason_of(const CaseResult& result) {
+  std::string out(name_of(result.verdict));
+  return result.reason.empty() ? out : out + ": " + result.reason;
+}
+
 }  // namespace
 
 std::string_view name_of(Change change) {
@@ -183,6 +188,7 @@ Result<Comparison> compare(const Results& before, const Results& after, const Co
     const auto& bytes = after.subjects[row.subject].variant_sha256;
     compared.same_bytes = !bytes.empty() && bytes == before.subjects[old.subject].variant_sha256;
     judge(compared, old.result.verdict, row.result.verdict, rules.threshold);
+    if (compared.change == Change::broken) compared.reason = reason_of(row.result);
   }
   for (std::size_t i = 0; i < is_left.size(); ++i) {
     if (!is_left[i]) continue;

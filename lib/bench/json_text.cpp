@@ -8,16 +8,16 @@
 namespace kernels::bench {
 
 double MeasureReader::real(const char* key, double low, double high) {
-  // A number that is not one becomes NaN here, which lies within no bounds.
-  const bool is_number = has(key) && json_.at(key).is_number();
-  const double value = is_number ? json_.at(key).get<double>() : std::nan("");
-  if (value >= low && value <= high) return value + 0.0;  // no negative zero
-  complain(Error(Errc::corrupt, "`" + std::string(key) + "` should be " +
-                                    (low == 0 ? "a number that is not negative" : "a number") +
-                                    (!has(key)    ? ", but is missing"
-                                     : !is_number ? std::string(", but is ") + json_.at(key).type_name()
-                                                  : " and not too large, but is " + json_.at(key).dump())));
-  return 0;
+  const auto complain_that = [&](const std::string& text) {
+    complain(Error(Errc::corrupt, "`" + std::string(key) + "` " + text));
+    return 0.0;
+  };
+  if (!has(key)) return complain_that("should be a number, but is missing");
+  const Json& json = json_.at(key);
+  if (!json.is_number()) return complain_that(std::string("should be a number, but is ") + json.type_name());
+  const auto value = json.get<double>();
+  if (!(value >= low) || !(value <= high)) return complain_that("is out of range: " + json.dump());
+  return value + 0.0;  // no negative zero
 }
 
 double MeasureReader::real_or_infinity(const char* key) {

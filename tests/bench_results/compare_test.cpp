@@ -95,7 +95,9 @@ TEST_CASE("compare: what was right and is not is broken, whatever its time was",
   add_time(before, "no time now", 1000);
   add_time(before, "gone", 1000);
   auto after = run_on(1);
-  add_row(after, "broken").result.verdict = Verdict::wrong;
+  auto& broken = add_row(after, "broken").result;
+  broken.verdict = Verdict::wrong;
+  broken.reason = "element 3";
   add_time(after, "mended", 1000);
   add_row(after, "wrong still").result.verdict = Verdict::crashed;
   add_row(after, "probe");
@@ -114,6 +116,8 @@ TEST_CASE("compare: what was right and is not is broken, whatever its time was",
                                                              {"gone", Change::removed}});
   CHECK(comparison.has_regression());
   CHECK_FALSE(comparison.rows[0].after);
+  CHECK(comparison.rows[0].reason == "wrong: element 3");
+  CHECK(comparison.rows[1].reason.empty());
   CHECK_FALSE(comparison.rows[5].before);
   CHECK(comparison.rows[6].before);
   CHECK_FALSE(comparison.rows[6].after);

@@ -13,7 +13,7 @@ TEST_CASE("statistics: the interval holds the median of every distribution", "[b
   std::mt19937_64 random(test::seed());
   constexpr int kRounds = 3000;
   for (const auto& from : test::distributions())
-    for (std::size_t count : {6, 7, 20, 41, 200}) {
+    for (std::size_t count : {6UL, 7UL, 20UL, 41UL, 200UL}) {
       INFO(from.name << ", " << count << " samples");
       int held = 0;
       for (int round = 0; round < kRounds; ++round) {

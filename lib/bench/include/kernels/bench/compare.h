@@ -58,6 +58,7 @@ struct ComparedRow {
   std::optional<Summary> after;
   std::optional<Ratio> ratio;  ///< new over old; below 1 is faster
   bool same_bytes = false;     ///< the variant is the same, byte for byte
+  std::string reason;          ///< where it is broken: how it ended now and why; else empty
 };
 
 struct Comparison {

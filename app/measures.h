@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+
+#include "kernels/bench/results.h"
+
+// Measured values as people read them.
+
+namespace kernels::app {
+
+/// `812.0 ns`, `34.52 us`, `1.200 ms`, `2.000 s`.
+std::string time_text(double ns);
+/// What a ratio of times is as a change, with its interval: `+3.00 % (+2.81 to +3.17)`.
+std::string change_text(const bench::Ratio& ratio);
+/// How far from the median its interval reaches: `-0.12 to +0.15 %`.
+std::string interval_text(const bench::Summary& summary);
+/// `97.2 %`.
+std::string share_text(double share);
+/// A number with so many digits after the point; one that would be very long, with a power of ten.
+std::string decimal(double value, int digits);
+
+}  // namespace kernels::app
