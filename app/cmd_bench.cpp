@@ -5,9 +5,12 @@
 #include "kernels/ops/bench.h"
 #include "kernels/ops/project_files.h"
 
+#include "bench_files.h"
 #include "bench_run.h"
 #include "commands.h"
 #include "view_bench.h"
+#include "view_bench_ci.h"
+#include "view_bench_compare.h"
 
 namespace kernels::app {
 
@@ -22,9 +25,16 @@ struct CommandLine {
   bool validate_only = false;
   bool json = false;
   std::optional<std::string> save;
+  std::vector<std::string> compare;
+  std::optional<std::string> merge;
+  std::optional<std::string> markdown;
+  std::optional<std::string> junit;
+  std::optional<double> fail_on_regression;
+  std::optional<double> threshold;
+  bool despite_differences = false;
   std::optional<std::uint64_t> seed;
   double budget = 2.0;
-  double precision = 0.25;
+  std::optional<double> precision;
   double time_limit = 60;
   std::optional<std::string> provider;
 };
@@ -55,7 +65,8 @@ std::optional<bench::DType> parse_dtype(const std::string& text) {
   return std::nullopt;
 }
 
-Result<bench::BenchOptions> to_options(const CommandLine& line, Device device) {
+Result<bench::BenchOptions> to_options(const CommandLine& line, Device device,
+                                       const std::optional<bench::Results>& before) {
   bench::BenchOptions options;
   auto programs = bench::find_programs();
   options.worker = programs.worker;
@@ -73,9 +84,12 @@ Result<bench::BenchOptions> to_options(const CommandLine& line, Device device) {
     return fail(Error(Errc::invalid_argument, "`" + line.dtype + "` is not a data type")
                     .with_hint("write float32, float16 or bfloat16"));
   if (line.validate_only) options.mode = bench::Mode::validate_only;
-  options.seed = line.seed.value_or(std::random_device{}());
+  // Runs that are to be compared have the same inputs.
+  options.seed = line.seed.value_or(before ? before->settings.seed : std::random_device{}());
   options.rule.budget_seconds = line.budget;
-  options.rule.precision = line.precision / 100;
+  options.rule.precision = line.precision ? *line.precision / 100
+                           : before       ? before->settings.precision
+                                          : bench::StoppingRule{}.precision;
   options.time_limit = std::chrono::milliseconds(static_cast<std::int64_t>(line.time_limit * 1000));
   return options;
 }
@@ -100,26 +114,125 @@ Result<std::vector<ops::BenchTarget>> find_targets(const CommandLine& line, cons
   return std::vector{std::move(*local)};
 }
 
-ExitCode run_bench(const CommandLine& line, App& app) {
+/// What this machine's kernels are, measured. `before`: what they will be compared with.
+Result<bench::Results> measure(const CommandLine& line, const std::optional<bench::Results>& before,
+                               App& app) {
   auto settings = app.settings();
-  if (!settings) return app.fail(settings.error());
+  if (!settings) return fail(std::move(settings).error());
   auto machine = app.machine().target;
   machine.free_threaded_python = false;  // the worker calls kernels without any Python
   auto device = parse_bench_device(line.device, machine);
-  if (!device) return app.fail(device.error());
+  if (!device) return fail(std::move(device).error());
   if (device->kind == runtime::DeviceKind::cpu) machine.backend = {};
-  auto options = to_options(line, *device);
-  if (!options) return app.fail(options.error());
+  auto options = to_options(line, *device, before);
+  if (!options) return fail(std::move(options).error());
   auto targets = find_targets(line, machine, *settings, app);
-  if (!targets) return app.fail(targets.error());
-  auto results = measure_targets(*targets, *options, app);
-  if (!results) return app.fail(results.error());
-  auto json = bench::encode_results(*results);
+  if (!targets) return fail(std::move(targets).error());
+  return measure_targets(*targets, *options, app);
+}
+
+bench::CompareRules rules_of(const CommandLine& line) {
+  bench::CompareRules rules{.despite_differences = line.despite_differences};
+  if (line.threshold) rules.threshold = *line.threshold / 100;
+  if (line.fail_on_regression) rules.threshold = *line.fail_on_regression / 100;
+  return rules;
+}
+
+/// Writes the files that were asked for beside the terminal's text.
+Status write_beside(const CommandLine& line, const std::string& markdown, const std::string& junit) {
+  if (line.markdown)
+    if (auto saved = write_file(*line.markdown, markdown, Durable::no); !saved) return saved;
+  return line.junit ? write_file(*line.junit, junit, Durable::no) : Status();
+}
+
+ExitCode say_comparison(const CommandLine& line, const bench::Results& before, const bench::Results& after,
+                        App& app) {
+  auto comparison = bench::compare(before, after, rules_of(line));
+  if (!comparison) return app.fail(comparison.error());
+  auto written = write_beside(line, comparison_markdown(*comparison), comparison_junit(*comparison));
+  if (!written) return app.fail(written.error());
+  app.out().result(line.json ? comparison_json(*comparison) : comparison_text(*comparison));
+  bool slower = comparison->count(bench::Change::slower) > 0;
+  return line.fail_on_regression && slower ? ExitCode::no : ExitCode::ok;
+}
+
+ExitCode run_merge(const CommandLine& line, App& app) {
+  auto runs = read_results_folder(*line.merge);
+  if (!runs) return app.fail(runs.error());
+  auto fleet = bench::merge(*runs, rules_of(line).threshold);
+  if (!fleet) return app.fail(fleet.error());
   if (line.save)
-    if (auto saved = write_file(*line.save, json, Durable::no); !saved) return app.fail(saved.error());
-  app.out().result(line.json ? json : bench_text(*results));
+    if (auto saved = save_results(*line.save, fleet->merged); !saved) return app.fail(saved.error());
+  auto written = write_beside(line, results_markdown(fleet->merged), results_junit(fleet->merged));
+  if (!written) return app.fail(written.error());
+  app.out().result(line.json ? fleet_json(*fleet) : fleet_text(*fleet));
+  return fleet->outliers.empty() ? ExitCode::ok : ExitCode::no;
+}
+
+ExitCode say_results(const CommandLine& line, const bench::Results& results, App& app) {
+  auto written = write_beside(line, results_markdown(results), results_junit(results));
+  if (!written) return app.fail(written.error());
+  app.out().result(line.json ? bench::encode_results(results) : bench_text(results));
+  return ExitCode::ok;
+}
+
+ExitCode run_bench(const CommandLine& line, App& app) {
+  if (line.merge) return run_merge(line, app);
+  std::vector<bench::Results> files;
+  for (const auto& name : line.compare) {
+    auto results = read_results(name);
+    if (!results) return app.fail(results.error());
+    files.push_back(std::move(*results));
+  }
+  if (files.size() == 2) return say_comparison(line, files.front(), files.back(), app);
+  auto before = files.empty() ? std::nullopt : std::optional(std::move(files.front()));
+  auto results = measure(line, before, app);
+  if (!results) return app.fail(results.error());
+  // Also of a run that was interrupted: what was measured is kept.
+  if (line.save)
+    if (auto saved = save_results(*line.save, *results); !saved) return app.fail(saved.error());
+  auto said = before ? say_comparison(line, *before, *results, app) : say_results(line, *results, app);
   if (app.stop_token().stop_requested()) return app.fail(Error(Errc::interrupted, "stopped"));
-  return results->all_right() ? ExitCode::ok : ExitCode::no;
+  if (said != ExitCode::ok) return said;
+  return results->all_right() && !results->rows.empty() ? ExitCode::ok : ExitCode::no;
+}
+
+void add_comparing(CLI::App& command, CommandLine& line) {
+  auto* compare = command
+                      .add_option("--compare", line.compare,
+                                  "Measure, and compare with this saved run; or compare two saved runs")
+                      ->type_name("OLD [NEW]")
+                      ->expected(1, 2);
+  command
+      .add_option("--fail-on-regression", line.fail_on_regression,
+                  "End with status 1 if a row is slower by more than this for certain")
+      ->type_name("PERCENT")
+      ->check(CLI::Range(0.0, 99.0))
+      ->needs(compare);
+  command
+      .add_option("--threshold", line.threshold,
+                  "What runs may differ by without meaning anything (default: 1)")
+      ->type_name("PERCENT")
+      ->check(CLI::Range(0.0, 99.0));
+  command
+      .add_flag("--despite-differences", line.despite_differences,
+                "Compare although devices, drivers, clocks or inputs are not the same")
+      ->needs(compare);
+  command
+      .add_option("--merge", line.merge,
+                  "Put the saved runs of a folder together, and find devices that are slower than the others")
+      ->type_name("DIR")
+      ->excludes(compare);
+}
+
+void add_output(CLI::App& command, CommandLine& line) {
+  command
+      .add_option("--save", line.save,
+                  "Also write every sample to this file; in a folder it is named after job and host")
+      ->type_name("FILE|DIR/");
+  command.add_option("--markdown", line.markdown, "Also write tables for a page")->type_name("FILE");
+  command.add_option("--junit", line.junit, "Also write test results for a CI server")->type_name("FILE");
+  command.add_flag("--json", line.json, "Print the result as JSON");
 }
 
 Command add_named(CLI::App& root, const std::string& name, const std::string& description) {
@@ -127,7 +240,11 @@ Command add_named(CLI::App& root, const std::string& name, const std::string& de
   auto* command = new_command(root, name, description,
                               "  kernels bench\n"
                               "  kernels bench ./activation --device cuda:0 --workload decode\n"
-                              "  kernels bench --validate-only --json\n");
+                              "  kernels bench --validate-only --json\n"
+                              "  kernels bench --save before.json\n"
+                              "  kernels bench --compare before.json --fail-on-regression 2\n"
+                              "  kernels bench --compare before.json after.json\n"
+                              "  kernels bench --merge results/\n");
   command->add_option("what", line->what, "A project with a lock, or a folder with `build/`")
       ->type_name("DIR|PATH")
       ->capture_default_str();
@@ -139,14 +256,16 @@ Command add_named(CLI::App& root, const std::string& name, const std::string& de
   command->add_option("--function", line->function, "Only this function")->type_name("NAME");
   command->add_option("--dtype", line->dtype, "Only float32, float16 or bfloat16")->type_name("TYPE");
   command->add_flag("--validate-only", line->validate_only, "Check the results, measure nothing");
-  command->add_option("--seed", line->seed, "Seed of the random inputs; default: a fresh one")
+  command
+      ->add_option("--seed", line->seed,
+                   "Seed of the random inputs; default: that of the run that is compared, or a fresh one")
       ->type_name("N");
   command
       ->add_option("--precision", line->precision,
-                   "Sample until the 95 % interval of the median is this narrow, in percent of it …")
+                   "Sample until the 95 % interval of the median is this narrow, in percent of it (default: "
+                   "0.25) …")
       ->type_name("PERCENT")
-      ->check(CLI::Range(0.01, 100.0))
-      ->capture_default_str();
+      ->check(CLI::Range(0.01, 100.0));
   command->add_option("--budget", line->budget, "… or for this many seconds, whichever comes first")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.01, 3600.0))
@@ -159,8 +278,8 @@ Command add_named(CLI::App& root, const std::string& name, const std::string& de
       ->capture_default_str();
   command->add_option("--tvm-ffi", line->provider, "Another libtvm_ffi.so to give to the kernels")
       ->type_name("FILE");
-  command->add_option("--save", line->save, "Also write the JSON to this file")->type_name("FILE");
-  command->add_flag("--json", line->json, "Print the result as JSON");
+  add_comparing(*command, *line);
+  add_output(*command, *line);
   return {command, [line](App& app) { return run_bench(*line, app); }};
 }
 

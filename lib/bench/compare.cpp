@@ -189,6 +189,8 @@ Result<Comparison> compare(const Results& before, const Results& after, const Co
     compared.same_bytes = !bytes.empty() && bytes == before.subjects[old.subject].variant_sha256;
     judge(compared, old.result.verdict, row.result.verdict, rules.threshold);
     if (compared.change == Change::broken) compared.reason = reason_of(row.result);
+    // What is only checked is worth a line where it is no longer right, or right at last.
+    if (row.sizes.empty() && compared.change == Change::not_measured) out.rows.pop_back();
   }
   for (std::size_t i = 0; i < is_left.size(); ++i) {
     if (!is_left[i]) continue;

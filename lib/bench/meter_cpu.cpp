@@ -106,17 +106,14 @@ class CpuMeter final : public Meter {
   Status start(const std::vector<Operand>& first) {
     if (auto made = make_sets(first); !made) return made;
     if (auto warm = call(0); !warm) return warm;
-    const auto cpu = processor_seconds();
     const auto begin = Clock::now();
     if (auto once = call(next()); !once) return once;
     const double wall = std::max(seconds_since(begin), 1e-9);
-    const double busy = processor_seconds() - cpu;
     calls_ = static_cast<std::uint64_t>(std::max(std::ceil(kSampleSeconds / wall), 1.0));
-    // A call that keeps several processors busy has several threads; the limit gets as many.
-    const auto most = std::max(std::thread::hardware_concurrency(), 1U);
-    threads_ = std::clamp(static_cast<unsigned>(std::lround(busy / wall)), 1U, most);
+    if (auto counted = count_threads(); !counted) return counted;
     if (threads_ == 1) is_pinned_ = stay_here();
     stream_ = std::make_unique<HostStream>(traffic_, rotation_.sets, threads_);
+    if (threads_ > 1) prefer_one_thread();
     return {};
   }
 
@@ -129,8 +126,9 @@ class CpuMeter final : public Meter {
     timing.bytes = traffic_.bytes();
     timing.method = std::string(rotation_.is_cold ? "cold" : "warm") + ": " + std::to_string(rotation_.sets) +
                     " buffer sets in turn, " + std::to_string(cpu_cache_bytes() >> 20) + " MiB cache; " +
-                    std::to_string(calls_) + " calls per sample, " + threads_text() + ", monotonic clock";
-    timing.limit_method = "memcpy of the same bytes, same rotation, " + threads_text();
+                    std::to_string(calls_) + " calls per sample, " + threads_text(threads_) +
+                    ", monotonic clock";
+    timing.limit_method = "memcpy of the same bytes, same rotation, " + threads_text(limit_threads_);
     return timing;
   }
 
@@ -147,9 +145,40 @@ class CpuMeter final : public Meter {
 
  private:
   bool fits() const { return 2 * traffic_.bytes() <= cpu_cache_bytes(); }
-  std::string threads_text() const {
-    if (threads_ == 1) return is_pinned_ ? "one thread, pinned" : "one thread";
-    return std::to_string(threads_) + " threads";
+  std::string threads_text(unsigned threads) const {
+    if (threads == 1) return is_pinned_ ? "one thread, pinned" : "one thread";
+    return std::to_string(threads) + " threads";
+  }
+
+  /// Calls that keep several processors busy have several threads; the limit gets as many.
+  Status count_threads() {
+    const auto most = std::max(std::thread::hardware_concurrency(), 1U);
+    const auto busy = processor_seconds();
+    const auto begin = Clock::now();
+    for (std::uint64_t i = 0; i < calls_; ++i)
+      if (auto done = call(next()); !done) return done;
+    const double share = (processor_seconds() - busy) / std::max(seconds_since(begin), 1e-9);
+    threads_ = std::clamp(static_cast<unsigned>(std::lround(share)), 1U, most);
+    return {};
+  }
+
+  /// Starting threads takes longer than a small stream does: then one thread is the faster limit.
+  void prefer_one_thread() {
+    auto alone = std::make_unique<HostStream>(traffic_, rotation_.sets, 1);
+    const auto time = [this](HostStream& stream) {
+      const auto begin = Clock::now();
+      for (std::uint64_t i = 0; i < calls_; ++i)
+        stream.run(next());
+      return seconds_since(begin);
+    };
+    (void)time(*stream_);  // touches the memory for the first time
+    (void)time(*alone);
+    if (time(*alone) < time(*stream_)) {
+      stream_ = std::move(alone);
+      limit_threads_ = 1;
+    } else {
+      limit_threads_ = threads_;
+    }
   }
 
   Status make_sets(const std::vector<Operand>& first) {
@@ -216,6 +245,7 @@ class CpuMeter final : public Meter {
   std::uint64_t next_ = 0;
   std::uint64_t calls_ = 1;
   unsigned threads_ = 1;
+  unsigned limit_threads_ = 1;
   bool is_pinned_ = false;
 };
 

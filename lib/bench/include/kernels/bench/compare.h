@@ -62,7 +62,9 @@ struct ComparedRow {
 };
 
 struct Comparison {
-  std::vector<ComparedRow> rows;         ///< in the order of the new run, then what was removed
+  /// In the order of the new run, then what was removed. Probes are among them only where they broke or
+  /// mended.
+  std::vector<ComparedRow> rows;
   std::vector<std::string> differences;  ///< why the runs are not alike, where that was allowed
   double threshold = 0;
 
