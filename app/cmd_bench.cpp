@@ -235,6 +235,45 @@ void add_output(CLI::App& command, CommandLine& line) {
   command.add_flag("--json", line.json, "Print the result as JSON");
 }
 
+void add_choice(CLI::App& command, CommandLine& line) {
+  command.add_option("what", line.what, "A project with a lock, or a folder with `build/`")
+      ->type_name("DIR|PATH")
+      ->capture_default_str();
+  command.add_option("--device", line.device, "auto, cpu, cuda or cuda:N")
+      ->type_name("DEVICE")
+      ->capture_default_str();
+  command.add_option("--workload", line.workload, "Only workloads whose name contains this")
+      ->type_name("NAME");
+  command.add_option("--function", line.function, "Only this function")->type_name("NAME");
+  command.add_option("--dtype", line.dtype, "Only float32, float16 or bfloat16")->type_name("TYPE");
+  command.add_flag("--validate-only", line.validate_only, "Check the results, measure nothing");
+}
+
+void add_measuring(CLI::App& command, CommandLine& line) {
+  command
+      .add_option("--seed", line.seed,
+                  "Seed of the random inputs; default: that of the run that is compared, or a fresh one")
+      ->type_name("N");
+  command
+      .add_option("--precision", line.precision,
+                  "Sample until the 95 % interval of the median is this narrow, in percent of it (default: "
+                  "0.25) …")
+      ->type_name("PERCENT")
+      ->check(CLI::Range(0.01, 100.0));
+  command.add_option("--budget", line.budget, "… or for this many seconds, whichever comes first")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.01, 3600.0))
+      ->capture_default_str();
+  command
+      .add_option("--time-limit", line.time_limit,
+                  "Seconds after which a case that does not answer is killed")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.1, 36000.0))
+      ->capture_default_str();
+  command.add_option("--tvm-ffi", line.provider, "Another libtvm_ffi.so to give to the kernels")
+      ->type_name("FILE");
+}
+
 Command add_named(CLI::App& root, const std::string& name, const std::string& description) {
   auto line = std::make_shared<CommandLine>();
   auto* command = new_command(root, name, description,
@@ -245,39 +284,8 @@ Command add_named(CLI::App& root, const std::string& name, const std::string& de
                               "  kernels bench --compare before.json --fail-on-regression 2\n"
                               "  kernels bench --compare before.json after.json\n"
                               "  kernels bench --merge results/\n");
-  command->add_option("what", line->what, "A project with a lock, or a folder with `build/`")
-      ->type_name("DIR|PATH")
-      ->capture_default_str();
-  command->add_option("--device", line->device, "auto, cpu, cuda or cuda:N")
-      ->type_name("DEVICE")
-      ->capture_default_str();
-  command->add_option("--workload", line->workload, "Only workloads whose name contains this")
-      ->type_name("NAME");
-  command->add_option("--function", line->function, "Only this function")->type_name("NAME");
-  command->add_option("--dtype", line->dtype, "Only float32, float16 or bfloat16")->type_name("TYPE");
-  command->add_flag("--validate-only", line->validate_only, "Check the results, measure nothing");
-  command
-      ->add_option("--seed", line->seed,
-                   "Seed of the random inputs; default: that of the run that is compared, or a fresh one")
-      ->type_name("N");
-  command
-      ->add_option("--precision", line->precision,
-                   "Sample until the 95 % interval of the median is this narrow, in percent of it (default: "
-                   "0.25) …")
-      ->type_name("PERCENT")
-      ->check(CLI::Range(0.01, 100.0));
-  command->add_option("--budget", line->budget, "… or for this many seconds, whichever comes first")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.01, 3600.0))
-      ->capture_default_str();
-  command
-      ->add_option("--time-limit", line->time_limit,
-                   "Seconds after which a case that does not answer is killed")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.1, 36000.0))
-      ->capture_default_str();
-  command->add_option("--tvm-ffi", line->provider, "Another libtvm_ffi.so to give to the kernels")
-      ->type_name("FILE");
+  add_choice(*command, *line);
+  add_measuring(*command, *line);
   add_comparing(*command, *line);
   add_output(*command, *line);
   return {command, [line](App& app) { return run_bench(*line, app); }};

@@ -1,9 +1,8 @@
 #include "view_bench.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 
+#include "measures.h"
 #include "text.h"
 
 namespace kernels::app {
@@ -15,32 +14,20 @@ constexpr std::size_t kColumns = 100;
 using bench::ResultRow;
 using bench::SeriesKind;
 
-std::string fixed(double value, int digits) {
-  std::array<char, 64> buffer{};
-  std::snprintf(buffer.data(), buffer.size(), "%.*f", digits, value);
-  return buffer.data();
-}
-
-/// Three digits that count.
-std::string three_digits(double value) {
-  if (value >= 100) return fixed(value, 0);
-  return fixed(value, value >= 10 ? 1 : 2);
-}
-
 /// Half of the width of the median's interval: `0.2 %`.
 std::string precision_text(const bench::Summary& summary) {
   if (summary.median <= 0) return "-";
   auto half = 50 * (summary.median_high - summary.median_low) / summary.median;
-  return fixed(half, half < 0.1 ? 2 : 1) + " %";
+  return decimal(half, half < 0.1 ? 2 : 1) + " %";
 }
 
 std::string time_of(const bench::Timing& timing, SeriesKind kind) {
   const auto* series = timing.find(kind);
-  return series == nullptr ? "-" : human_time(series->summary().median);
+  return series == nullptr ? "-" : time_text(series->summary().median);
 }
 
 std::string percent(const std::optional<bench::Ratio>& share) {
-  return share ? fixed(100 * share->value, 1) + " %" : "-";
+  return share ? share_text(share->value) : "-";
 }
 
 std::vector<std::string> row_cells(const ResultRow& row) {
@@ -54,7 +41,7 @@ std::vector<std::string> row_cells(const ResultRow& row) {
   const auto* cold = timing->find(SeriesKind::cold);
   cells.push_back(time_of(*timing, SeriesKind::cold));
   cells.push_back(cold == nullptr ? "-" : precision_text(cold->summary()));
-  cells.push_back(three_digits(timing->gb_per_s()));
+  cells.push_back(decimal(timing->gb_per_s(), timing->gb_per_s() < 100 ? 2 : 0));
   cells.push_back(percent(row.result.share_of_limit()));
   cells.push_back(time_of(*timing, SeriesKind::warm));
   cells.push_back(time_of(*timing, SeriesKind::single));
@@ -146,8 +133,8 @@ std::string stops(const std::vector<const ResultRow*>& rows, const bench::RunSet
   }
   if (timed == 0) return {};
   return "  " + std::to_string(precise) + " of " + counted(timed, "time") + " within " +
-         fixed(100 * settings.precision, 2) + " %, the others as far as " +
-         fixed(settings.budget_seconds, settings.budget_seconds < 10 ? 1 : 0) + " s went\n";
+         decimal(100 * settings.precision, 2) + " %, the others as far as " +
+         decimal(settings.budget_seconds, settings.budget_seconds < 10 ? 1 : 0) + " s went\n";
 }
 
 std::string subject_text(const bench::RunSettings& settings, const bench::Subject& subject,
@@ -160,13 +147,6 @@ std::string subject_text(const bench::RunSettings& settings, const bench::Subjec
 }
 
 }  // namespace
-
-std::string human_time(double nanoseconds) {
-  if (nanoseconds < 1e3) return three_digits(nanoseconds) + " ns";
-  if (nanoseconds < 1e6) return three_digits(nanoseconds / 1e3) + " us";
-  if (nanoseconds < 1e9) return three_digits(nanoseconds / 1e6) + " ms";
-  return three_digits(nanoseconds / 1e9) + " s";
-}
 
 std::string bench_text(const bench::Results& results) {
   std::string out;

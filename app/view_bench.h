@@ -9,7 +9,4 @@ namespace kernels::app {
 /// A table of at most 100 columns for each device and kernel, and below it what is not well.
 std::string bench_text(const bench::Results& results);
 
-/// `812 ns`, `1.46 us`, `2.11 ms`: three digits that count.
-std::string human_time(double nanoseconds);
-
 }  // namespace kernels::app

@@ -1,6 +1,7 @@
 #include "kernels/bench/measurement.h"
 
 #include <array>
+#include <cmath>
 
 namespace kernels::bench {
 
@@ -85,7 +86,7 @@ double Timing::tflop_per_s() const {
 }
 
 Ratio ratio_of(const Summary& above, const Summary& below) {
-  auto over = [](double a, double b) { return b > 0 ? a / b : 0; };
+  auto over = [](double a, double b) { return b > 0 ? a / b : a > 0 ? HUGE_VAL : 0; };
   return {.value = over(above.median, below.median),
           .low = over(above.median_low, below.median_high),
           .high = over(above.median_high, below.median_low)};

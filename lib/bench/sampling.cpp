@@ -22,6 +22,12 @@ std::optional<Range> range_of(const std::optional<double>& a, const std::optiona
   return Range{.low = std::min(*a, *b), .high = std::max(*a, *b)};
 }
 
+/// To a picosecond: more digits than any clock has would only make files long.
+void append(Series& series, const std::vector<double>& samples) {
+  for (double sample : samples)
+    series.samples.push_back(std::round(sample * 1e3) / 1e3);
+}
+
 bool moved(const std::optional<double>& before, const std::optional<double>& after) {
   constexpr double kTolerated = 0.02;
   return before && after && *before > 0 && std::fabs(*after / *before - 1) > kTolerated;
@@ -50,10 +56,8 @@ void take(Timing& timing, const SampleBatch& batch) {
     if (cold != batch.samples.end()) timing.conditions.dropped[batch.disturbed] += cold->second.size();
     return;
   }
-  for (const auto& [kind, samples] : batch.samples) {
-    auto& to = timing.series[kind].samples;
-    to.insert(to.end(), samples.begin(), samples.end());
-  }
+  for (const auto& [kind, samples] : batch.samples)
+    append(timing.series[kind], samples);
 }
 
 void widen(Conditions& conditions, const Conditions& seen) {
@@ -97,10 +101,8 @@ namespace {
 constexpr std::uint32_t kDeviceSamplesPerTurn = 8;
 
 void keep_disturbed(Candidate& candidate, const SampleBatch& batch) {
-  for (const auto& [kind, samples] : batch.samples) {
-    auto& to = candidate.disturbed[kind].samples;
-    to.insert(to.end(), samples.begin(), samples.end());
-  }
+  for (const auto& [kind, samples] : batch.samples)
+    append(candidate.disturbed[kind], samples);
 }
 
 /// One turn. The candidate's session ends when it is measured, or has failed.
@@ -132,10 +134,8 @@ Status take_turn(Candidate& candidate, const StoppingRule& rule, const std::stop
     timing.conditions.slowed_by.push_back("something in nearly every sample: " +
                                           timing.conditions.dropped.begin()->first);
     timing.conditions.dropped.clear();
-    for (auto& [kind, series] : candidate.disturbed) {
-      auto& to = timing.series[kind].samples;
-      to.insert(to.end(), series.samples.begin(), series.samples.end());
-    }
+    for (auto& [kind, series] : candidate.disturbed)
+      append(timing.series[kind], series.samples);
   }
   result.timing = std::move(timing);
   return {};

@@ -24,8 +24,8 @@ using Json = nlohmann::ordered_json;
 /// through one after another, so that an object of many takes time by the square of their number.
 struct JsonLimits {
   int levels = 64;
-  std::size_t members = std::numeric_limits<std::size_t>::max();  ///< of one object
-  std::size_t values = std::numeric_limits<std::size_t>::max();   ///< of the document
+  std::size_t members = 20'000;                                  ///< of one object
+  std::size_t values = std::numeric_limits<std::size_t>::max();  ///< of the document
 };
 
 /// Parses one document. `what` names it in errors (a file or URL).

@@ -85,6 +85,15 @@ TEST_CASE("metadata: malformed and hostile files are refused, with the key", "[m
   CHECK_THAT(describe(metadata.error()), test::contains("metadata.json"));
 }
 
+TEST_CASE("metadata: an object of very many members is refused before it takes seconds", "[model]") {
+  std::string text = "{";
+  for (int i = 0; i < 20'001; ++i)
+    text += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":0";
+  auto metadata = Metadata::parse(text + "}", "metadata.json");
+  REQUIRE_FALSE(metadata);
+  CHECK_THAT(metadata.error().text(), test::contains("20000"));
+}
+
 TEST_CASE("metadata: deep nesting is refused before it can exhaust the stack", "[model]") {
   std::string deep(100'000, '[');
   auto metadata = parse_metadata("{\"future\": " + deep, "metadata.json");

@@ -74,8 +74,8 @@ struct Comparison {
 };
 
 /// What keeps two runs from being compared: other devices (name, multiprocessors, ECC, power limit), drivers,
-/// clocks (the highest that the device allows, and the highest that was seen: more than 3 % apart), seeds or
-/// precision. What one of the runs does not tell is no difference. Empty: nothing.
+/// clocks (the highest that the device allows, and on GPUs the highest that was seen: more than 3 % apart),
+/// seeds or precision. What one of the runs does not tell is no difference. Empty: nothing.
 std::vector<std::string> differences(const Results& before, const Results& after);
 
 /// Rows are the same when kernel, function, workload, data type, sizes and device are. Devices are the same

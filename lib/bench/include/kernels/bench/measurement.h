@@ -128,6 +128,7 @@ struct Timing {
 
 /// `above` over `below`, medians, with an interval that holds the true ratio with at least 95 % confidence
 /// when both intervals of the medians do: from the lowest over the highest to the highest over the lowest.
+/// Over nothing it is infinite.
 struct Ratio {
   double value = 0;
   double low = 0;
