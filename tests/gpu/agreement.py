@@ -92,7 +92,7 @@ def event_times(call):
 def ours(options, folder, workload, precision_ms):
     out = options.results / f"{workload}.json"
     subprocess.run([options.bench, "--device", "cuda", "--worker", options.worker, "--provider", options.provider, "--workload", workload,
-                    "--budget-ms", str(precision_ms), "--json", out, folder], check=True, capture_output=True)
+                    "--budget-ms", str(precision_ms), "--time-limit-ms", "150000", "--json", out, folder], check=True, capture_output=True)
     for line in out.read_text().splitlines():
         row = json.loads(line)
         if row["dtype"] == "bfloat16" and row["workload"] == workload and row["result"]["timing"]:

@@ -89,7 +89,7 @@ TEST_CASE("metadata: an object of very many members is refused before it takes s
   std::string text = "{";
   for (int i = 0; i < 20'001; ++i)
     text += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":0";
-  auto metadata = Metadata::parse(text + "}", "metadata.json");
+  auto metadata = parse_metadata(text + "}", "metadata.json");
   REQUIRE_FALSE(metadata);
   CHECK_THAT(metadata.error().text(), test::contains("20000"));
 }
