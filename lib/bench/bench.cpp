@@ -132,7 +132,7 @@ class Runner {
 }  // namespace
 
 Result<BenchReport> bench_variant(const fs::path& variant_dir, const BenchOptions& options,
-                                  const ProgressSink& progress, std::stop_token stop) {
+                                  const ProgressSink& progress, const std::stop_token& stop) {
   auto text = read_file(variant_dir / "workloads.toml", 1 << 20);
   if (!text)
     return std::unexpected(

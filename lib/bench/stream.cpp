@@ -114,7 +114,8 @@ class Ptx {
     if (shape_.in_place)
       address(v, kVector, k * kVector);
     else
-      address(v, shape_.written_vector, shape_.reads * kVector + k * shape_.written_vector);
+      address(v, shape_.written_vector,
+              shape_.reads * kVector + static_cast<std::uint64_t>(k) * shape_.written_vector);
     const auto where = "@%p" + number(v) + " st.global.";
     if (shape_.written_vector == 8)
       line(where + "v2.b32 [%d4], {" + lane(v, 0, 0) + ", " + lane(v, 0, 1) + "};");

@@ -58,7 +58,7 @@ using ProgressSink = std::function<void(const BenchProgress&)>;
 ///         then is returned: ask `stop`.
 /// Threads  blocks; `progress` is called on the calling thread.
 Result<BenchReport> bench_variant(const std::filesystem::path& variant_dir, const BenchOptions& options,
-                                  const ProgressSink& progress, std::stop_token stop);
+                                  const ProgressSink& progress, const std::stop_token& stop);
 
 /// Where an installation keeps the worker and the provider, as seen from the running program: beside it in a
 /// build tree, ../libexec/kernels and ../lib/kernels when installed. Nothing where a file does not exist.
