@@ -61,16 +61,20 @@ std::uint32_t index_of(bench::Results& results, const bench::DeviceRecord& devic
   return static_cast<std::uint32_t>(found - results.devices.begin());
 }
 
-void add(bench::Results& results, const ops::BenchTarget& target, std::string fingerprint,
-         bench::BenchReport report, const bench::BenchOptions& options) {
-  auto subject = static_cast<std::uint32_t>(results.subjects.size());
+std::uint32_t add_subject(bench::Results& results, const ops::BenchTarget& target, std::string fingerprint) {
   results.subjects.push_back({.kernel = target.kernel,
                               .commit = target.commit,
                               .variant = target.variant,
                               .variant_sha256 = std::move(fingerprint),
-                              .library = report.library,
+                              .library = {},
                               .runner = "tvm-ffi",
                               .layer = {}});
+  return static_cast<std::uint32_t>(results.subjects.size() - 1);
+}
+
+void add(bench::Results& results, std::uint32_t subject, bench::BenchReport report,
+         const bench::BenchOptions& options) {
+  results.subjects[subject].library = report.library;
   bench::DeviceRecord unknown{.kind = options.device == runtime::DeviceKind::cuda ? "cuda" : "cpu",
                               .index = static_cast<std::uint32_t>(options.device_index),
                               .name = "a device that no case could open"};
@@ -85,19 +89,25 @@ void add(bench::Results& results, const ops::BenchTarget& target, std::string fi
 }  // namespace
 
 Result<bench::Results> measure_targets(const std::vector<ops::BenchTarget>& targets,
-                                       const bench::BenchOptions& options, App& app) {
+                                       const std::vector<Device>& devices, bench::BenchOptions options,
+                                       App& app) {
   auto results = new_results(options, app);
   for (const auto& target : targets) {
-    if (app.stop_token().stop_requested()) break;
     auto fingerprint = ops::variant_fingerprint(target.folder);
     if (!fingerprint) return fail(std::move(fingerprint).error());
+    auto subject = add_subject(results, target, std::move(*fingerprint));
     auto progress = [&](const bench::BenchProgress& step) {
       app.out().show_step(target.kernel + " " + std::to_string(step.done + 1) + "/" +
                           std::to_string(step.total) + "  " + step.what);
     };
-    auto report = bench::bench_variant(target.folder, options, progress, app.stop_token());
-    if (!report) return fail(std::move(report).error().while_doing("measuring `" + target.kernel + "`"));
-    add(results, target, std::move(*fingerprint), std::move(*report), options);
+    for (const auto& device : devices) {
+      if (app.stop_token().stop_requested()) return results;
+      options.device = device.kind;
+      options.device_index = device.index;
+      auto report = bench::bench_variant(target.folder, options, progress, app.stop_token());
+      if (!report) return fail(std::move(report).error().while_doing("measuring `" + target.kernel + "`"));
+      add(results, subject, std::move(*report), options);
+    }
   }
   return results;
 }

@@ -9,9 +9,16 @@
 
 namespace kernels::app {
 
-/// Measures all targets one after the other and puts what came of them together with what this machine is.
-/// When it is interrupted, what was measured until then is there. Errors  as of `bench_variant`.
+struct Device {
+  runtime::DeviceKind kind = runtime::DeviceKind::cpu;
+  int index = 0;
+};
+
+/// Measures all targets on all devices, one after the other, and puts what came of them together with what
+/// this machine is. When it is interrupted, what was measured until then is there. Errors  as of
+/// `bench_variant`.
 Result<bench::Results> measure_targets(const std::vector<ops::BenchTarget>& targets,
-                                       const bench::BenchOptions& options, App& app);
+                                       const std::vector<Device>& devices, bench::BenchOptions options,
+                                       App& app);
 
 }  // namespace kernels::app

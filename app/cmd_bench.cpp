@@ -39,34 +39,27 @@ struct CommandLine {
   std::optional<std::string> provider;
 };
 
-struct Device {
-  runtime::DeviceKind kind = runtime::DeviceKind::cpu;
-  int index = 0;
-};
-
-/// `auto`, `cpu`, `cuda` or `cuda:1`.
-Result<Device> parse_bench_device(const std::string& text, const Target& machine) {
-  if (text == "auto") {
-    bool has_gpu = machine.backend.kind == BackendKind::cuda && !machine.capabilities.empty();
-    return Device{.kind = has_gpu ? runtime::DeviceKind::cuda : runtime::DeviceKind::cpu};
+/// `auto`, `all`, `cpu`, `cuda` or `cuda:1`.
+Result<std::vector<Device>> parse_bench_devices(const std::string& text, const Target& machine) {
+  const bool has_gpu = machine.backend.kind == BackendKind::cuda && !machine.capabilities.empty();
+  if (text == "cpu" || (text == "auto" && !has_gpu)) return std::vector{Device{}};
+  if (text == "all") {
+    if (!has_gpu)
+      return fail(Error(Errc::invalid_argument, "there is no CUDA device on this machine")
+                      .with_hint("`kernels doctor` says what there is; `--device cpu` measures without"));
+    std::vector<Device> all;
+    for (std::size_t i = 0; i < machine.capabilities.size(); ++i)
+      all.push_back({.kind = runtime::DeviceKind::cuda, .index = static_cast<int>(i)});
+    return all;
   }
-  if (text == "cpu") return Device{};
-  auto digits = text.starts_with("cuda:") ? text.substr(5) : text == "cuda" ? "0" : "";
+  auto digits = text.starts_with("cuda:") ? text.substr(5) : text == "cuda" || text == "auto" ? "0" : "";
   if (digits.empty() || digits.size() > 4 || digits.find_first_not_of("0123456789") != std::string::npos)
     return fail(Error(Errc::invalid_argument, "`" + text + "` is not a device")
-                    .with_hint("write `auto`, `cpu`, `cuda` or `cuda:1`"));
-  return Device{.kind = runtime::DeviceKind::cuda, .index = std::stoi(digits)};
+                    .with_hint("write `auto`, `all`, `cpu`, `cuda` or `cuda:1`"));
+  return std::vector{Device{.kind = runtime::DeviceKind::cuda, .index = std::stoi(digits)}};
 }
 
-std::optional<bench::DType> parse_dtype(const std::string& text) {
-  if (text == "float32" || text == "fp32") return bench::DType::float32;
-  if (text == "float16" || text == "fp16") return bench::DType::float16;
-  if (text == "bfloat16" || text == "bf16") return bench::DType::bfloat16;
-  return std::nullopt;
-}
-
-Result<bench::BenchOptions> to_options(const CommandLine& line, Device device,
-                                       const std::optional<bench::Results>& before) {
+Result<bench::BenchOptions> to_options(const CommandLine& line, const std::optional<bench::Results>& before) {
   bench::BenchOptions options;
   auto programs = bench::find_programs();
   options.worker = programs.worker;
@@ -75,14 +68,18 @@ Result<bench::BenchOptions> to_options(const CommandLine& line, Device device,
     return fail(
         Error(Errc::io, "`kernels-worker` or `libtvm_ffi.so` is not beside this program")
             .with_hint("install the whole package; `kernels bench` runs kernels in a process of their own"));
-  options.device = device.kind;
-  options.device_index = device.index;
-  options.workload = line.workload;
   options.function = line.function;
-  options.dtype = parse_dtype(line.dtype);
+  options.dtype = bench::dtype_from_text(line.dtype);
   if (!line.dtype.empty() && !options.dtype)
     return fail(Error(Errc::invalid_argument, "`" + line.dtype + "` is not a data type")
                     .with_hint("write float32, float16 or bfloat16"));
+  if (line.workload.find('=') == std::string::npos) {
+    options.workload = line.workload;
+  } else {
+    auto by_hand = bench::parse_hand_workload(line.workload);
+    if (!by_hand) return fail(std::move(by_hand).error());
+    options.by_hand = std::move(*by_hand);
+  }
   if (line.validate_only) options.mode = bench::Mode::validate_only;
   // Runs that are to be compared have the same inputs.
   options.seed = line.seed.value_or(before ? before->settings.seed : std::random_device{}());
@@ -121,14 +118,14 @@ Result<bench::Results> measure(const CommandLine& line, const std::optional<benc
   if (!settings) return fail(std::move(settings).error());
   auto machine = app.machine().target;
   machine.free_threaded_python = false;  // the worker calls kernels without any Python
-  auto device = parse_bench_device(line.device, machine);
-  if (!device) return fail(std::move(device).error());
-  if (device->kind == runtime::DeviceKind::cpu) machine.backend = {};
-  auto options = to_options(line, *device, before);
+  auto devices = parse_bench_devices(line.device, machine);
+  if (!devices) return fail(std::move(devices).error());
+  if (devices->front().kind == runtime::DeviceKind::cpu) machine.backend = {};
+  auto options = to_options(line, before);
   if (!options) return fail(std::move(options).error());
   auto targets = find_targets(line, machine, *settings, app);
   if (!targets) return fail(std::move(targets).error());
-  return measure_targets(*targets, *options, app);
+  return measure_targets(*targets, *devices, *options, app);
 }
 
 bench::CompareRules rules_of(const CommandLine& line) {
@@ -239,11 +236,13 @@ void add_choice(CLI::App& command, CommandLine& line) {
   command.add_option("what", line.what, "A project with a lock, or a folder with `build/`")
       ->type_name("DIR|PATH")
       ->capture_default_str();
-  command.add_option("--device", line.device, "auto, cpu, cuda or cuda:N")
+  command.add_option("--device", line.device, "auto, all (every GPU), cpu, cuda or cuda:N")
       ->type_name("DEVICE")
       ->capture_default_str();
-  command.add_option("--workload", line.workload, "Only workloads whose name contains this")
-      ->type_name("NAME");
+  command
+      .add_option("--workload", line.workload,
+                  "Only workloads whose name contains this; or sizes: T=4096,hidden=8192,dtype=bf16")
+      ->type_name("NAME|SIZES");
   command.add_option("--function", line.function, "Only this function")->type_name("NAME");
   command.add_option("--dtype", line.dtype, "Only float32, float16 or bfloat16")->type_name("TYPE");
   command.add_flag("--validate-only", line.validate_only, "Check the results, measure nothing");
@@ -276,14 +275,16 @@ void add_measuring(CLI::App& command, CommandLine& line) {
 
 Command add_named(CLI::App& root, const std::string& name, const std::string& description) {
   auto line = std::make_shared<CommandLine>();
-  auto* command = new_command(root, name, description,
-                              "  kernels bench\n"
-                              "  kernels bench ./activation --device cuda:0 --workload decode\n"
-                              "  kernels bench --validate-only --json\n"
-                              "  kernels bench --save before.json\n"
-                              "  kernels bench --compare before.json --fail-on-regression 2\n"
-                              "  kernels bench --compare before.json after.json\n"
-                              "  kernels bench --merge results/\n");
+  auto* command =
+      new_command(root, name, description,
+                  "  kernels bench\n"
+                  "  kernels bench ./activation --device cuda:0 --workload decode\n"
+                  "  kernels bench ./activation --device all --workload T=4096,hidden=8192,dtype=bf16\n"
+                  "  kernels bench --validate-only --json\n"
+                  "  kernels bench --save before.json\n"
+                  "  kernels bench --compare before.json --fail-on-regression 2\n"
+                  "  kernels bench --compare before.json after.json\n"
+                  "  kernels bench --merge results/\n");
   add_choice(*command, *line);
   add_measuring(*command, *line);
   add_comparing(*command, *line);

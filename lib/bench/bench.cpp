@@ -37,7 +37,8 @@ std::vector<Job> make_jobs(const WorkloadFile& file, const BenchOptions& options
       for (const Workload& workload : file.workloads)
         if (wanted(workload, function, dtype, options)) job.workloads.push_back(&workload);
       // Without a filter for workloads every data type is checked, even one that no workload times.
-      if (options.workload.empty() || !job.workloads.empty()) jobs.push_back(std::move(job));
+      const bool is_filtered = !options.workload.empty() || options.by_hand;
+      if (!is_filtered || !job.workloads.empty()) jobs.push_back(std::move(job));
     }
   }
   return jobs;
@@ -142,7 +143,11 @@ Result<BenchReport> bench_variant(const fs::path& variant_dir, const BenchOption
     return std::unexpected(std::move(file).error().while_doing("opening `" + variant_dir.string() + "`"));
   auto library = runtime::find_library(variant_dir);
   if (!library) return std::unexpected(std::move(library).error());
-  if (options.by_hand) file->workloads = {*options.by_hand};
+  if (options.by_hand) {
+    auto workload = to_workload(*options.by_hand, *file);
+    if (!workload) return std::unexpected(std::move(workload).error());
+    file->workloads = {std::move(*workload)};
+  }
   const std::vector<Job> jobs = make_jobs(*file, options);
   if (jobs.empty()) return fail(Errc::no_match, "no function, workload and data type pass the filters");
 

@@ -217,6 +217,52 @@ TEST_CASE("bench: the jobs of an array name one folder, and the slow machine of 
   CHECK(has(none.err, "there are no results in"));
 }
 
+TEST_CASE("bench: a shape by hand, in the kernel's names or in those that people use", "[cli]") {
+  World world;
+  auto bench = [&](const std::string& sizes) {
+    return world.kernels(
+        {"bench", Saved::kernel(), "--device", "cpu", "--budget", "0.05", "--workload", sizes, "--json"});
+  };
+  for (const char* sizes :
+       {"T=3,hidden=40,dtype=bf16", "rows=3,cols=40,dtype=bfloat16", "tokens=3,cols=40,dtype=bf16"}) {
+    auto run = bench(sizes);
+    INFO(sizes << run.err);
+    CHECK(run.status == 0);
+    auto rows = json::parse(run.out)["rows"];
+    REQUIRE(rows.size() == 4);  // two functions, each with its probes
+    CHECK(rows[1]["workload"] == "by-hand");
+    CHECK(rows[1]["sizes"] == json{{"rows", 3}, {"cols", 40}});
+    CHECK(rows[1]["dtype"] == "bfloat16");
+  }
+  struct Row {
+    const char* sizes;
+    const char* error;
+  };
+  for (const auto& row : std::vector<Row>{{"batch=3,cols=4", "no function of this kernel has a size `batch`"},
+                                          {"cols=4", "needs more sizes than these"},
+                                          {"rows=3,rows=4", "`rows` is there twice"},
+                                          {"rows=3,T=4,cols=2", "`rows`, which is there too"},
+                                          {"rows=three,cols=4", "`three` is not a size"},
+                                          {"rows=-1,cols=4", "`-1` is not a size"},
+                                          {"rows=9999999999999999999,cols=4", "is not a size"},
+                                          {"rows=3,cols", "`cols` is not a name and a size"},
+                                          {"dtype=bf16", "it has no sizes"},
+                                          {"rows=3,cols=4,dtype=int4", "`int4` is not a data type"}}) {
+    auto run = bench(row.sizes);
+    INFO(row.sizes);
+    CHECK(run.status == 2);
+    CHECK(has(run.err, row.error));
+  }
+}
+
+TEST_CASE("bench: every GPU of a machine without one is an error that says so", "[cli]") {
+  World world;
+  auto run = world.kernels({"bench", Saved::kernel(), "--device", "all"},
+                           {.environment = {{"CUDA_VISIBLE_DEVICES", ""}}});
+  CHECK(run.status == 2);
+  CHECK(has(run.err, "there is no CUDA device"));
+}
+
 TEST_CASE("bench: options that make no sense together are refused", "[cli]") {
   World world;
   for (const std::vector<std::string>& arguments :

@@ -1,5 +1,7 @@
 #include "bench_targets.h"
 
+#include <algorithm>
+
 #include "kernels/bench/compare.h"
 
 #include "targets.h"
@@ -23,7 +25,11 @@ void bench_results(std::string_view bytes) {
   require(differences(*first, *second).empty(), "a run is like itself");
   for (double threshold : {0.0, 0.01})
     if (const auto compared = compare(*first, *second, {.threshold = threshold})) {
-      require(compared->rows.size() == first->rows.size(), "every row finds itself");
+      // Shapes that are only checked have nothing to compare.
+      const auto checked = std::ranges::count_if(
+          first->rows, [](const ResultRow& row) { return row.sizes.empty() && !row.result.timing; });
+      require(compared->rows.size() + static_cast<std::size_t>(checked) == first->rows.size(),
+              "every other row finds itself");
       for (const auto& row : compared->rows)
         require(
             row.change == Change::same || row.change == Change::unsure || row.change == Change::not_measured,
@@ -32,6 +38,21 @@ void bench_results(std::string_view bytes) {
   if (const auto fleet = merge({*first}, 0.01))
     require(fleet->merged.rows.size() == first->rows.size(), "merging loses nothing");
   require(first->devices.empty() || !merge({*first, *second}, 0.01), "no run is merged with itself");
+}
+
+void hand_workload(std::string_view bytes) {
+  const auto hand = parse_hand_workload(bytes);
+  if (!hand) return require(hand.error().code() == Errc::invalid_argument, "somebody wrote it");
+  require(!hand->sizes.empty(), "a workload has sizes");
+  for (const auto& [name, size] : hand->sizes)
+    require(!name.empty() && size >= 0 && size <= std::int64_t{1} << 40, "a size is one");
+  FunctionSpec function{.name = "f", .reference = "r", .independent = "", .arguments = {}, .tolerance = {}};
+  function.arguments = {
+      {.name = "x", .value = {}, .access = Access::read, .shape = {{1, {"rows"}}, {1, {"cols"}}}}};
+  function.tolerance[DType::bfloat16] = {};
+  if (const auto workload = to_workload(*hand, {.functions = {function}, .probes = {}, .workloads = {}}))
+    require(workload->sizes.contains("rows") && workload->sizes.contains("cols") && !workload->dtypes.empty(),
+            "the function can be called with it");
 }
 
 }  // namespace kernels::fuzz

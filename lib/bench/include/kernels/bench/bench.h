@@ -21,11 +21,10 @@ enum class Mode : std::uint8_t { validate_and_measure, validate_only };
 struct BenchOptions {
   runtime::DeviceKind device = runtime::DeviceKind::cpu;
   int device_index = 0;
-  std::string workload;        ///< only workloads whose name contains this; empty: all
-  std::string function;        ///< only this function; empty: all
-  std::optional<DType> dtype;  ///< only this data type
-  /// In place of the workloads of the file: these sizes, under this name.
-  std::optional<Workload> by_hand = {};
+  std::string workload;                      ///< only workloads whose name contains this; empty: all
+  std::string function;                      ///< only this function; empty: all
+  std::optional<DType> dtype;                ///< only this data type
+  std::optional<HandWorkload> by_hand = {};  ///< in place of the workloads of the file
   Mode mode = Mode::validate_and_measure;
   std::uint64_t seed = 0;  ///< of the random inputs; the same seed gives the same inputs
   StoppingRule rule;

@@ -79,6 +79,23 @@ struct WorkloadFile {
 /// Errors  corrupt, naming the entry; unsupported for another schema.
 Result<WorkloadFile> parse_workloads(std::string_view text);
 
+/// A shape that somebody wrote on a command line: `rows=4096,cols=8192,dtype=bf16`.
+struct HandWorkload {
+  Sizes sizes;
+  std::optional<DType> dtype;
+};
+
+/// `float32`, `fp32`, `float16`, `fp16`, `half`, `bfloat16`, `bf16`.
+std::optional<DType> dtype_from_text(std::string_view text);
+
+/// Errors  invalid_argument: not such a text; a size that is negative or above 2^40, or there twice.
+Result<HandWorkload> parse_hand_workload(std::string_view text);
+
+/// The workload of these sizes for the functions of a file. `T` and `tokens` stand for its `rows`, `hidden`
+/// for its `cols`, where it has no size of that name. Errors  invalid_argument: a name that no function of
+/// the file uses, a size that a function needs and that is not there, a data type that none takes.
+Result<Workload> to_workload(const HandWorkload& hand, const WorkloadFile& file);
+
 /// The sizes of one tensor argument. Errors  corrupt: an unknown size, or a product above 2^40.
 Result<std::vector<std::int64_t>> shape_of(const ArgumentSpec& argument, const Sizes& sizes);
 
