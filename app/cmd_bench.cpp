@@ -11,6 +11,7 @@
 #include "view_bench.h"
 #include "view_bench_ci.h"
 #include "view_bench_compare.h"
+#include "view_bench_html.h"
 
 namespace kernels::app {
 
@@ -29,6 +30,7 @@ struct CommandLine {
   std::optional<std::string> merge;
   std::optional<std::string> markdown;
   std::optional<std::string> junit;
+  std::optional<std::string> report;
   std::optional<double> fail_on_regression;
   std::optional<double> threshold;
   bool despite_differences = false;
@@ -136,7 +138,10 @@ bench::CompareRules rules_of(const CommandLine& line) {
 }
 
 /// Writes the files that were asked for beside the terminal's text.
-Status write_beside(const CommandLine& line, const std::string& markdown, const std::string& junit) {
+Status write_beside(const CommandLine& line, const bench::Results& results, const std::string& markdown,
+                    const std::string& junit) {
+  if (line.report)
+    if (auto saved = write_file(*line.report, results_html(results), Durable::no); !saved) return saved;
   if (line.markdown)
     if (auto saved = write_file(*line.markdown, markdown, Durable::no); !saved) return saved;
   return line.junit ? write_file(*line.junit, junit, Durable::no) : Status();
@@ -146,7 +151,7 @@ ExitCode say_comparison(const CommandLine& line, const bench::Results& before, c
                         App& app) {
   auto comparison = bench::compare(before, after, rules_of(line));
   if (!comparison) return app.fail(comparison.error());
-  auto written = write_beside(line, comparison_markdown(*comparison), comparison_junit(*comparison));
+  auto written = write_beside(line, after, comparison_markdown(*comparison), comparison_junit(*comparison));
   if (!written) return app.fail(written.error());
   app.out().result(line.json ? comparison_json(*comparison) : comparison_text(*comparison));
   bool slower = comparison->count(bench::Change::slower) > 0;
@@ -160,14 +165,15 @@ ExitCode run_merge(const CommandLine& line, App& app) {
   if (!fleet) return app.fail(fleet.error());
   if (line.save)
     if (auto saved = save_results(*line.save, fleet->merged); !saved) return app.fail(saved.error());
-  auto written = write_beside(line, results_markdown(fleet->merged), results_junit(fleet->merged));
+  auto written =
+      write_beside(line, fleet->merged, results_markdown(fleet->merged), results_junit(fleet->merged));
   if (!written) return app.fail(written.error());
   app.out().result(line.json ? fleet_json(*fleet) : fleet_text(*fleet));
   return fleet->outliers.empty() ? ExitCode::ok : ExitCode::no;
 }
 
 ExitCode say_results(const CommandLine& line, const bench::Results& results, App& app) {
-  auto written = write_beside(line, results_markdown(results), results_junit(results));
+  auto written = write_beside(line, results, results_markdown(results), results_junit(results));
   if (!written) return app.fail(written.error());
   app.out().result(line.json ? bench::encode_results(results) : bench_text(results));
   return ExitCode::ok;
@@ -227,6 +233,8 @@ void add_output(CLI::App& command, CommandLine& line) {
       .add_option("--save", line.save,
                   "Also write every sample to this file; in a folder it is named after job and host")
       ->type_name("FILE|DIR/");
+  command.add_option("--report", line.report, "Also write a page with charts that needs nothing else")
+      ->type_name("FILE.html");
   command.add_option("--markdown", line.markdown, "Also write tables for a page")->type_name("FILE");
   command.add_option("--junit", line.junit, "Also write test results for a CI server")->type_name("FILE");
   command.add_flag("--json", line.json, "Print the result as JSON");

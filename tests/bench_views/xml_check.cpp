@@ -53,7 +53,10 @@ class Reader {
   }
   std::string name() {
     std::string out;
-    while (!rest_.empty() && std::isalpha(static_cast<unsigned char>(rest_.front())) != 0) {
+    auto is_part = [&](unsigned char c) {
+      return std::isalpha(c) != 0 || (!out.empty() && (std::isdigit(c) != 0 || c == '-'));
+    };
+    while (!rest_.empty() && is_part(static_cast<unsigned char>(rest_.front()))) {
       out += rest_.front();
       rest_.remove_prefix(1);
     }
