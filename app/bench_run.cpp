@@ -67,7 +67,7 @@ std::uint32_t add_subject(bench::Results& results, const ops::BenchTarget& targe
                               .variant = target.variant,
                               .variant_sha256 = std::move(fingerprint),
                               .library = {},
-                              .runner = "tvm-ffi",
+                              .runner = {},
                               .layer = {}});
   return static_cast<std::uint32_t>(results.subjects.size() - 1);
 }
@@ -75,6 +75,7 @@ std::uint32_t add_subject(bench::Results& results, const ops::BenchTarget& targe
 void add(bench::Results& results, std::uint32_t subject, bench::BenchReport report,
          const bench::BenchOptions& options) {
   results.subjects[subject].library = report.library;
+  results.subjects[subject].runner = report.runner;
   bench::DeviceRecord unknown{.kind = options.device == runtime::DeviceKind::cuda ? "cuda" : "cpu",
                               .index = static_cast<std::uint32_t>(options.device_index),
                               .name = "a device that no case could open"};

@@ -8,6 +8,7 @@
 #include "bench_files.h"
 #include "bench_run.h"
 #include "commands.h"
+#include "torch_files.h"
 #include "view_bench.h"
 #include "view_bench_ci.h"
 #include "view_bench_compare.h"
@@ -39,6 +40,7 @@ struct CommandLine {
   std::optional<double> precision;
   double time_limit = 60;
   std::optional<std::string> provider;
+  std::optional<std::string> torch_lib;
 };
 
 /// `auto`, `all`, `cpu`, `cuda` or `cuda:1`.
@@ -61,11 +63,14 @@ Result<std::vector<Device>> parse_bench_devices(const std::string& text, const T
   return std::vector{Device{.kind = runtime::DeviceKind::cuda, .index = std::stoi(digits)}};
 }
 
-Result<bench::BenchOptions> to_options(const CommandLine& line, const std::optional<bench::Results>& before) {
+Result<bench::BenchOptions> to_options(const CommandLine& line, const std::optional<bench::Results>& before,
+                                       App& app) {
   bench::BenchOptions options;
   auto programs = bench::find_programs();
   options.worker = programs.worker;
   options.provider = line.provider.value_or(programs.provider.string());
+  options.python_stub = programs.python_stub;
+  options.torch_lib = line.torch_lib ? std::filesystem::path(*line.torch_lib) : torch_folder(app.machine());
   if (options.worker.empty() || options.provider.empty())
     return fail(
         Error(Errc::io, "`kernels-worker` or `libtvm_ffi.so` is not beside this program")
@@ -123,7 +128,9 @@ Result<bench::Results> measure(const CommandLine& line, const std::optional<benc
   auto devices = parse_bench_devices(line.device, machine);
   if (!devices) return fail(std::move(devices).error());
   if (devices->front().kind == runtime::DeviceKind::cpu) machine.backend = {};
-  auto options = to_options(line, before);
+  if (line.torch_lib)
+    if (auto set = set_torch(machine, *line.torch_lib); !set) return fail(std::move(set).error());
+  auto options = to_options(line, before, app);
   if (!options) return fail(std::move(options).error());
   auto targets = find_targets(line, machine, *settings, app);
   if (!targets) return fail(std::move(targets).error());
@@ -279,6 +286,10 @@ void add_measuring(CLI::App& command, CommandLine& line) {
       ->capture_default_str();
   command.add_option("--tvm-ffi", line.provider, "Another libtvm_ffi.so to give to the kernels")
       ->type_name("FILE");
+  command
+      .add_option("--torch-lib", line.torch_lib,
+                  "`torch/lib` of a PyTorch for torch variants (default: that of the active environment)")
+      ->type_name("DIR");
 }
 
 Command add_named(CLI::App& root, const std::string& name, const std::string& description) {

@@ -5,7 +5,7 @@
 
 #include "kernels/base/file.h"
 #include "kernels/bench/worker.h"
-#include "kernels/runtime/library.h"
+#include "kernels/runtime/runner.h"
 
 namespace kernels::bench {
 namespace {
@@ -51,6 +51,8 @@ class Runner {
       : options_(options), progress_(progress), stop_(std::move(stop)) {
     base_.library = fs::absolute(library).string();
     base_.provider = fs::absolute(options.provider).string();
+    if (!options.torch_lib.empty()) base_.torch_lib = fs::absolute(options.torch_lib).string();
+    if (!options.python_stub.empty()) base_.python_stub = fs::absolute(options.python_stub).string();
     base_.device = options.device;
     base_.device_index = options.device_index;
     base_.seed = options.seed;
@@ -151,7 +153,12 @@ Result<BenchReport> bench_variant(const fs::path& variant_dir, const BenchOption
   const std::vector<Job> jobs = make_jobs(*file, options);
   if (jobs.empty()) return fail(Errc::no_match, "no function, workload and data type pass the filters");
 
-  BenchReport report{.library = library->filename().string(), .device = {}, .rows = {}};
+  auto abi = runtime::abi_of(*library);
+  if (!abi) return std::unexpected(std::move(abi).error());
+  BenchReport report{.library = library->filename().string(),
+                     .runner = std::string(runtime::name_of(*abi)),
+                     .device = {},
+                     .rows = {}};
   Runner runner(options, progress, stop, *library);
   runner.plan(jobs);
   for (const Job& job : jobs) {
@@ -173,7 +180,10 @@ BenchPrograms find_programs() {
   };
   return {first({"kernels-worker", "../libexec/kernels/kernels-worker"}),
           first({"lib/kernels/libtvm_ffi.so", "../lib/kernels/libtvm_ffi.so",
-                 "../lib64/kernels/libtvm_ffi.so", "../" KERNELS_LIBRARY_FOLDER "/kernels/libtvm_ffi.so"})};
+                 "../lib64/kernels/libtvm_ffi.so", "../" KERNELS_LIBRARY_FOLDER "/kernels/libtvm_ffi.so"}),
+          first({"lib/kernels/libkernels_python.so", "../lib/kernels/libkernels_python.so",
+                 "../lib64/kernels/libkernels_python.so",
+                 "../" KERNELS_LIBRARY_FOLDER "/kernels/libkernels_python.so"})};
 }
 
 }  // namespace kernels::bench

@@ -29,7 +29,7 @@ bool is_tensor_type(const std::string& type) {
 
 /// Compares what the library says of itself with what workloads.toml says: calling with other types would
 /// only produce less clear errors.
-Status match_signature(const runtime::KernelLibrary& library, const FunctionSpec& function) {
+Status match_signature(const runtime::Runner& library, const FunctionSpec& function) {
   for (const std::string& name : {function.name, function.reference}) {
     if (!library.has(name)) return fail(Errc::corrupt, "the library has no function `" + name + "`");
     auto signature = library.signature(name);
@@ -72,9 +72,9 @@ class Case::Impl {
  private:
   CaseResult prepared() {
     step("opening the library");
-    auto library = runtime::KernelLibrary::open(request_.library, request_.provider);
+    auto library = open_library();
     if (!library) return ended(result_, Verdict::failed, kernels::describe(library.error()));
-    library_.emplace(std::move(*library));
+    library_ = std::move(*library);
     step("asking for signatures");
     if (auto matched = match_signature(*library_, request_.function); !matched)
       return ended(result_, Verdict::failed, kernels::describe(matched.error()));
@@ -83,7 +83,7 @@ class Case::Impl {
     const auto tolerance = request_.function.tolerance.find(request_.dtype);
     if (tolerance == request_.function.tolerance.end())
       return ended(result_, Verdict::failed, "no tolerance for this data type");
-    context_ = {&*library_,
+    context_ = {library_.get(),
                 &request_.function,
                 tolerance->second,
                 {request_.dtype, Rows::dense, cuda_.get(), request_.device_index}};
@@ -101,6 +101,21 @@ class Case::Impl {
     if (on_step_) on_step_({std::move(text)});
   }
 
+  Result<std::unique_ptr<runtime::Runner>> open_library() const {
+    auto abi = runtime::abi_of(request_.library);
+    if (!abi) return fail(std::move(abi).error());
+    if (*abi == runtime::Abi::tvm_ffi)
+      return runtime::open_tvm_ffi_runner(request_.library, request_.provider);
+    if (request_.torch_lib.empty())
+      return fail(
+          Error(Errc::unsupported, "its functions are called through libtorch, and no libtorch was found")
+              .with_hint("activate an environment with PyTorch, or name its `torch/lib` with --torch-lib"));
+    return runtime::open_torch_runner({.library = request_.library,
+                                       .torch_lib = request_.torch_lib,
+                                       .python_stub = request_.python_stub,
+                                       .device = request_.device});
+  }
+
   Status open_device() {
     if (request_.device == runtime::DeviceKind::cpu) {
       device_ = {.kind = "cpu",
@@ -113,7 +128,7 @@ class Case::Impl {
     auto cuda = runtime::Cuda::open(request_.device_index);
     if (!cuda) return std::unexpected(std::move(cuda).error());
     cuda_ = std::move(*cuda);
-    library_->set_stream(request_.device_index, cuda_->stream());
+    if (auto set = library_->set_stream(request_.device_index, cuda_->stream()); !set) return set;
     const auto& info = cuda_->info();
     device_ = {
         .kind = "cuda",
@@ -199,7 +214,7 @@ class Case::Impl {
   DeviceRecord device_;
   // Destroyed from the last to the first: the meter uses all others.
   std::unique_ptr<runtime::Cuda> cuda_;
-  std::optional<runtime::KernelLibrary> library_;
+  std::unique_ptr<runtime::Runner> library_;
   CheckContext context_ = {};
   std::unique_ptr<Meter> meter_;
 };

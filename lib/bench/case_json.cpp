@@ -66,6 +66,8 @@ CaseRequest request_of(const Json& json) {
   CaseRequest request;
   request.library = json.at("library");
   request.provider = json.at("provider");
+  request.torch_lib = json.at("torch_lib");
+  request.python_stub = json.at("python_stub");
   request.device = json.at("device") == "cuda" ? runtime::DeviceKind::cuda : runtime::DeviceKind::cpu;
   request.device_index = json.at("device_index");
   request.function = function_of(json.at("function"));
@@ -95,6 +97,8 @@ std::string dump(const Json& json) {
 std::string encode(const CaseRequest& request) {
   Json json = {{"library", request.library},
                {"provider", request.provider},
+               {"torch_lib", request.torch_lib},
+               {"python_stub", request.python_stub},
                {"device", request.device == runtime::DeviceKind::cuda ? "cuda" : "cpu"},
                {"device_index", request.device_index},
                {"function", to_json(request.function)},

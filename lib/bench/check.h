@@ -20,7 +20,7 @@ struct CheckOutcome {
 };
 
 struct CheckContext {
-  const runtime::KernelLibrary* library;
+  const runtime::Runner* library;
   const FunctionSpec* function;
   Tolerance tolerance;
   OperandOptions options;

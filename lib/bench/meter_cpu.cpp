@@ -194,7 +194,9 @@ class CpuMeter final : public Meter {
       if (auto placed = place(set, context_.options); !placed) return placed;
       for (Operand& operand : set)
         operand.before = {};
-      values_.push_back(values_of(set));
+      auto bound = context_.library->bind(context_.function->name, values_of(set));
+      if (!bound) return fail(std::move(bound).error());
+      bound_.push_back(std::move(*bound));
       sets_.push_back(std::move(set));
     }
     return {};
@@ -204,9 +206,7 @@ class CpuMeter final : public Meter {
     next_ = (next_ + 1) % rotation_.sets;
     return next_;
   }
-  Status call(std::uint64_t set) const {
-    return refused(context_.library->call(context_.function->name, values_[set]));
-  }
+  Status call(std::uint64_t set) const { return refused((*bound_[set])()); }
 
   /// Nanoseconds per call of `calls` calls of something.
   template <class Call>
@@ -240,7 +240,7 @@ class CpuMeter final : public Meter {
   Traffic traffic_;
   Rotation rotation_;
   std::vector<std::vector<Operand>> sets_;
-  std::vector<std::vector<runtime::Value>> values_;
+  std::vector<std::unique_ptr<runtime::BoundCall>> bound_;  // over the operands of `sets_`
   std::unique_ptr<HostStream> stream_;
   std::uint64_t next_ = 0;
   std::uint64_t calls_ = 1;

@@ -42,7 +42,7 @@ Moment moment(const Cuda& cuda) {
 struct DeviceSets {
   CudaMemory memory;
   std::vector<std::unique_ptr<runtime::Tensor>> tensors;
-  std::vector<std::vector<runtime::Value>> values;
+  std::vector<std::unique_ptr<runtime::BoundCall>> calls;
 };
 
 std::uint64_t placed_bytes(const std::vector<Operand>& operands) {
@@ -67,7 +67,9 @@ Status place_set(const CheckContext& context, const std::vector<Operand>& first,
     values.emplace_back(static_cast<const runtime::Tensor*>(sets.tensors.back().get()));
     address += rounded(operand.before.size());
   }
-  sets.values.push_back(std::move(values));
+  auto bound = context.library->bind(context.function->name, values);
+  if (!bound) return fail(std::move(bound).error());
+  sets.calls.push_back(std::move(*bound));
   return {};
 }
 
@@ -99,9 +101,8 @@ struct Replay {
 };
 
 /// Whatever an earlier failed recording left in the library's own error state is taken by one call.
-Status settle(const CheckContext& context, const std::vector<runtime::Value>& values) {
-  if (auto again = context.library->call(context.function->name, values); !again)
-    log(LogLevel::debug, "after a failed recording: " + again.error().message);
+Status settle(const CheckContext& context, runtime::BoundCall& call) {
+  if (auto again = call(); !again) log(LogLevel::debug, "after a failed recording: " + again.error().message);
   return context.options.cuda->synchronize();
 }
 
@@ -156,9 +157,7 @@ class CudaMeter final : public Meter {
   }
 
  private:
-  Status call(std::uint64_t set) const {
-    return refused(context_.library->call(context_.function->name, sets_.values[set]));
-  }
+  Status call(std::uint64_t set) const { return refused((*sets_.calls[set])()); }
 
   /// `count` calls over the first `sets` sets in turn.
   Result<Replay> record_calls(std::uint64_t count, std::uint64_t sets) {
@@ -175,7 +174,7 @@ class CudaMeter final : public Meter {
         return replay;
       }
       is_recordable_ = false;
-      if (auto settled = settle(context_, sets_.values.front()); !settled)
+      if (auto settled = settle(context_, *sets_.calls.front()); !settled)
         return fail(std::move(settled).error());
     }
     return replay;
@@ -381,7 +380,7 @@ Result<Probe> probe_call(const CheckContext& context, const Sizes& sizes, Random
   auto host_time = Clock::duration::max();
   const auto call = [&]() -> Status {
     const auto begin = Clock::now();
-    auto done = refused(context.library->call(context.function->name, sets->values.front()));
+    auto done = refused((*sets->calls.front())());
     host_time = std::min(host_time, Clock::now() - begin);
     return done;
   };
@@ -390,12 +389,12 @@ Result<Probe> probe_call(const CheckContext& context, const Sizes& sizes, Random
   for (int i = 0; i < 2; ++i)
     if (auto graph = cuda.record(call); graph) probe = describe(graph->contents());
   if (!probe) {
-    if (auto settled = settle(context, sets->values.front()); !settled)
+    if (auto settled = settle(context, *sets->calls.front()); !settled)
       return fail(std::move(settled).error());
     probe.emplace();
     auto relaxed = cuda.record(call, runtime::Recording::relaxed);
     probe->faults.emplace_back(relaxed ? "allocates memory inside" : "waits for the device inside");
-    if (auto settled = settle(context, sets->values.front()); !settled)
+    if (auto settled = settle(context, *sets->calls.front()); !settled)
       return fail(std::move(settled).error());
   }
   if (host_time > kLongOnHost)

@@ -9,7 +9,7 @@
 #include "kernels/base/error.h"
 #include "kernels/bench/workload.h"
 #include "kernels/runtime/cuda.h"
-#include "kernels/runtime/library.h"
+#include "kernels/runtime/runner.h"
 
 namespace kernels::bench {
 

@@ -10,6 +10,8 @@
 #include "kernels/base/byte_source.h"
 #include "kernels/base/elf.h"
 
+#include "runner_impl.h"
+
 namespace kernels::runtime {
 namespace {
 
@@ -67,12 +69,16 @@ std::string loader_error() {
   return text == nullptr ? "no reason given" : text;
 }
 
-Result<void*> load(const std::filesystem::path& path, int flags) {
+}  // namespace
+
+Result<void*> load_library(const std::filesystem::path& path, int flags) {
   void* handle = dlopen(std::filesystem::absolute(path).c_str(), flags);
   if (handle != nullptr) return handle;
   return fail(Errc::unsupported,
               "the dynamic loader refuses `" + path.filename().string() + "`: " + loader_error());
 }
+
+namespace {
 
 tvm_ffi::Any to_any(const Value& value) {
   tvm_ffi::Any any{};
@@ -101,6 +107,14 @@ std::string trimmed(std::string_view text) {
 }
 
 }  // namespace
+
+std::vector<tvm_ffi::Any> pack(std::span<const Value> values) {
+  std::vector<tvm_ffi::Any> packed;
+  packed.reserve(values.size());
+  for (const Value& value : values)
+    packed.push_back(to_any(value));
+  return packed;
+}
 
 Result<Signature> parse_signature(std::string_view text) {
   const auto wrong = [&] {
@@ -165,7 +179,7 @@ Result<KernelLibrary> KernelLibrary::open(const std::filesystem::path& library,
     return std::unexpected(
         Error(Errc::unsupported, std::move(text)).with_hint("name a newer libtvm_ffi.so as the provider"));
   }
-  auto environment = load(provider, RTLD_NOW | RTLD_GLOBAL);
+  auto environment = load_library(provider, RTLD_NOW | RTLD_GLOBAL);
   if (!environment) return std::unexpected(std::move(environment).error());
   auto functions = std::make_shared<Provider>();
   functions->set_stream =
@@ -176,7 +190,7 @@ Result<KernelLibrary> KernelLibrary::open(const std::filesystem::path& library,
       reinterpret_cast<decltype(Provider::release)>(dlsym(*environment, "TVMFFIObjectDecRef"));
   if (functions->set_stream == nullptr || functions->move_error == nullptr || functions->release == nullptr)
     return fail(Errc::unsupported, "`" + provider.string() + "` is no libtvm_ffi.so");
-  auto handle = load(library, RTLD_NOW | RTLD_LOCAL);
+  auto handle = load_library(library, RTLD_NOW | RTLD_LOCAL);
   if (!handle) return std::unexpected(std::move(handle).error());
   return KernelLibrary(*handle, std::move(functions), exported_functions(*wanted));
 }
@@ -233,10 +247,7 @@ CallResult KernelLibrary::call(const std::string& function, std::span<const Valu
   const tvm_ffi::SafeCall entry = find(function);
   if (entry == nullptr)
     return std::unexpected(Raised{"AttributeError", "the library has no `" + function + "`"});
-  std::vector<tvm_ffi::Any> packed;
-  packed.reserve(arguments.size());
-  for (const Value& value : arguments)
-    packed.push_back(to_any(value));
+  const auto packed = pack(arguments);
   return provider_->invoke(entry, packed.data(), static_cast<std::int32_t>(packed.size()));
 }
 

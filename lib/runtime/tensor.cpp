@@ -162,7 +162,7 @@ void Tensor::Release::operator()(Block* block) const {
 }
 
 Tensor::Tensor(void* data, DType type, Layout layout, DeviceKind device, std::int32_t device_id)
-    : object_(std::make_unique<Block>().release()), type_(type) {
+    : object_(std::make_unique<Block>().release()), type_(type), device_(device) {
   Block& block = *object_;
   block.layout = std::move(layout);
   block.head.counts = tvm_ffi::kOneStrongOneWeak;

@@ -17,12 +17,12 @@ FunctionSpec copy_function(const std::string& name) {
 
 TEST_CASE("check: large shapes of independent rows are compared on a sample, and written completely",
           "[bench]") {
-  auto library = runtime::KernelLibrary::open(KERNELS_TEST_MISBEHAVING, test::provider_path());
+  auto library = runtime::open_tvm_ffi_runner(KERNELS_TEST_MISBEHAVING, test::provider_path());
   REQUIRE(library);
   const Sizes large = {{"rows", 4096}, {"cols", 1024}};
   Random random(test::seed());
   const auto right = copy_function("copy");
-  CheckContext context{&*library, &right, {1e-6, 1e-6}, {DType::float32, Rows::dense, nullptr, 0}};
+  CheckContext context{library->get(), &right, {1e-6, 1e-6}, {DType::float32, Rows::dense, nullptr, 0}};
   const auto outcome = check(context, large, random);
   REQUIRE(outcome);
   CHECK(outcome->verdict == Verdict::right);
@@ -37,10 +37,11 @@ TEST_CASE("check: large shapes of independent rows are compared on a sample, and
 
 TEST_CASE("meter: a copy runs near the copy that is its limit", "[bench]") {
   // The kernel here copies element by element, so only the order of magnitude is a fact.
-  auto library = runtime::KernelLibrary::open(KERNELS_TEST_MISBEHAVING, test::provider_path());
+  auto library = runtime::open_tvm_ffi_runner(KERNELS_TEST_MISBEHAVING, test::provider_path());
   REQUIRE(library);
   const auto function = copy_function("copy");
-  const CheckContext context{&*library, &function, {1e-6, 1e-6}, {DType::float32, Rows::dense, nullptr, 0}};
+  const CheckContext context{
+      library->get(), &function, {1e-6, 1e-6}, {DType::float32, Rows::dense, nullptr, 0}};
   Random random(test::seed());
   auto meter = make_cpu_meter(context, {{"rows", 64}, {"cols", 4096}}, random);
   if (!meter) FAIL(describe(meter.error()));

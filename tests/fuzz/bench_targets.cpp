@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/bench/compare.h"
+#include "kernels/runtime/runner.h"
 
 #include "targets.h"
 
@@ -53,6 +54,20 @@ void hand_workload(std::string_view bytes) {
   if (const auto workload = to_workload(*hand, {.functions = {function}, .probes = {}, .workloads = {}}))
     require(workload->sizes.contains("rows") && workload->sizes.contains("cols") && !workload->dtypes.empty(),
             "the function can be called with it");
+}
+
+void torch_schema(std::string_view bytes) {
+  const auto schema = runtime::parse_schema(bytes);
+  if (!schema) return require(schema.error().code() == Errc::corrupt, "libtorch printed it");
+  require(schema->arguments.size() <= bytes.size(), "every argument is there");
+  std::string text = "f(";
+  for (const auto& type : schema->arguments) {
+    require(!type.empty() && type.front() != ' ', "every argument has a type");
+    text += (text.ends_with('(') ? "" : ", ") + type + " x";
+  }
+  const auto again = runtime::parse_schema(text + ") -> " + schema->result);
+  require(again && again->arguments == schema->arguments && again->result == schema->result,
+          "what was read can be written and read again");
 }
 
 }  // namespace kernels::fuzz

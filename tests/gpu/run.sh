@@ -5,7 +5,8 @@
 #   tests/gpu/run.sh run FOLDER [PART…]   there: runs it; results go to $OUT, or FOLDER/results without that
 #
 # Parts: kernels (conformance and bench), planted (faults that must be named), agreement (with Triton
-# and Nsight Compute), example, torch, inspect (what `check` says against what runs, and against
+# and Nsight Compute), example, torch, variants (the same kernel for torch, classic
+# and stable ABI, and for tvm-ffi; builds the first two there), inspect (what `check` says against what runs, and against
 # cuobjdump; needs nvcc); without any, all of them.
 #
 # `run` needs a CUDA driver and the C++ runtime of the system, nothing else. It ends with 0 if all is right.
@@ -17,7 +18,7 @@ carry() {
   for file in kernels kernels-worker tests/test_kernels tests/gpu_bench; do
     cp "$build/$file" "$folder/" && strip "$folder/$(basename "$file")" || return 1
   done
-  cp "$build/lib/kernels/libtvm_ffi.so" "$folder/lib/" || return 1
+  cp "$build/lib/kernels/libtvm_ffi.so" "$build/lib/kernels/libkernels_python.so" "$folder/lib/" || return 1
   # The one library of ours that a bare system may lack; used only where it is missing.
   cp "$(ldd "$build/kernels-worker" | awk '/libcrypto/ {print $3}')" "$folder/lib/" || return 1
   carry_example "$build" "$folder" || return 1
@@ -27,7 +28,7 @@ carry() {
     cp "$build/tests/test_torch" "$folder/" && strip "$folder/test_torch" || return 1
   fi
   rm -rf "$folder/hub" "$folder/planted" && cp -r "$build/hub" "$folder/hub" && cp -r "$build/gpu-planted" "$folder/planted" || return 1
-  cp "$(dirname "$0")/verdicts.py" "$(dirname "$0")/agreement.py" "$(dirname "$0")/../inspect/gpu_code_agreement.py" "$folder/" || return 1
+  cp "$(dirname "$0")/verdicts.py" "$(dirname "$0")/agreement.py" "$(dirname "$0")/variants.py" "$(dirname "$0")/../inspect/gpu_code_agreement.py" "$folder/" || return 1
   cp "$0" "$folder/run.sh"
   du -sh "$folder"
 }
@@ -148,6 +149,24 @@ torch() {
   lines=20 step torch timeout 200 "$folder/test_torch" -s
 }
 
+# The same launcher behind three ways of calling. The sources of this repository lie beside the folder.
+variants_part() {
+  local place sources
+  sources=$(dirname "$0")/../../tests/torch/kernel/build.sh
+  [ -e "$sources" ] || sources=$folder/../tests/torch/kernel/build.sh
+  place=$(python3 -c 'import torch; print(torch.__path__[0])' 2> /dev/null)
+  if [ -z "$place" ]; then
+    echo "== variants: skipped, no PyTorch here"
+    return
+  fi
+  chmod +x "$folder/kernels"
+  # As an installation has it: the program finds what it loads beside itself.
+  mkdir -p "$folder/lib/kernels" && cp "$folder"/lib/lib*.so "$folder/lib/kernels/"
+  lines=10 step build-torch-kernel timeout 300 bash "$sources" "$place" "$folder/torch-kernel" cuda
+  lines=30 step variants timeout 400 python3 "$folder/variants.py" --program "$folder/kernels" --torch-lib "$place/lib" \
+    "$folder"/torch-kernel/build/* "$folder"/hub/activation/build/*-cu[0-9]*
+}
+
 # What is read of binaries: this machine's own description, verdicts against the GPU, GPU code against cuobjdump, over
 # builds of every kind and over the libraries of an installed PyTorch.
 inspect() {
@@ -176,7 +195,7 @@ run() {
   local folder parts
   folder=$(cd "$1" && pwd) || return 1
   parts=" ${*:2} "
-  [ $# -gt 1 ] || parts=" kernels planted agreement example torch inspect "
+  [ $# -gt 1 ] || parts=" kernels planted agreement example torch variants inspect "
   results=${OUT:-$folder/results}
   mkdir -p "$results"
   chmod +x "$folder/kernels-worker" "$folder/test_kernels" "$folder/gpu_bench"
@@ -191,6 +210,7 @@ run() {
   [[ $parts == *" agreement "* ]] && agreement_part
   [[ $parts == *" example "* ]] && example
   [[ $parts == *" torch "* ]] && torch
+  [[ $parts == *" variants "* ]] && variants_part
   [[ $parts == *" inspect "* ]] && inspect
   if [ -n "$failed" ]; then
     echo "failed:$failed"

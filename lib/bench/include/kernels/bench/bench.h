@@ -31,6 +31,8 @@ struct BenchOptions {
   std::chrono::milliseconds time_limit{60'000};  ///< per step of a case, after which the worker is killed
   std::filesystem::path worker;                  ///< kernels-worker
   std::filesystem::path provider;                ///< libtvm_ffi.so
+  std::filesystem::path torch_lib = {};          ///< folder of libtorch, for torch variants; empty: none
+  std::filesystem::path python_stub = {};        ///< libkernels_python.so, for the same
 };
 
 /// What came of one variant. Every function × data type has a row named `probes` (odd, padded and empty
@@ -38,6 +40,7 @@ struct BenchOptions {
 /// verdict. `subject` and `device` of the rows are 0.
 struct BenchReport {
   std::string library;                 ///< file name
+  std::string runner;                  ///< by which ABI it was called
   std::optional<DeviceRecord> device;  ///< none: no case got that far
   std::vector<ResultRow> rows;
 };
@@ -64,6 +67,7 @@ Result<BenchReport> bench_variant(const std::filesystem::path& variant_dir, cons
 struct BenchPrograms {
   std::filesystem::path worker;
   std::filesystem::path provider;
+  std::filesystem::path python_stub;
 };
 BenchPrograms find_programs();
 

@@ -21,7 +21,9 @@ namespace kernels::bench {
 
 struct CaseRequest {
   std::string library;
-  std::string provider;
+  std::string provider;     ///< libtvm_ffi.so
+  std::string torch_lib;    ///< the folder of libtorch; empty: there is none
+  std::string python_stub;  ///< libkernels_python.so
   runtime::DeviceKind device = runtime::DeviceKind::cpu;
   int device_index = 0;
   FunctionSpec function;

@@ -56,6 +56,7 @@ class Tensor {
 
   void* data() const;
   DType dtype() const { return type_; }
+  DeviceKind device() const { return device_; }
   const Layout& layout() const;
   /// The object for an Any of type index 70. Owned by this Tensor.
   void* object() const { return object_.get(); }
@@ -68,6 +69,7 @@ class Tensor {
   static void on_release(void* self, int which);
   std::unique_ptr<Block, Release> object_;
   DType type_;
+  DeviceKind device_;
 };
 
 }  // namespace kernels::runtime
