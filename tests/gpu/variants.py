@@ -27,11 +27,12 @@ def measure(options, variant: str) -> dict:
         results = json.loads(saved.read_text())
     rows = {}
     for row in results["rows"]:
-        if row["verdict"] != "right":
-            sys.exit(f"{variant}: {row['workload']}: {row['verdict']}: {row['reason']}")
-        if row.get("timing"):
-            series = row["timing"]["series"]
-            rows[row["workload"]] = {kind: statistics.median(series[kind]) for kind in ("cold", "single")}
+        result = row["result"]
+        if result["verdict"] != "right":
+            sys.exit(f"{variant}: {row['workload']}: {result['verdict']}: {result['reason']}")
+        if result.get("timing"):
+            series = result["timing"]["series"]
+            rows[row["workload"]] = {kind: statistics.median(series[kind]["samples_ns"]) for kind in ("cold", "single")}
     print(f"{Path(variant).name}: {results['subjects'][0]['runner']}, {len(rows)} rows", flush=True)
     return rows
 
