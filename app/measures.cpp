@@ -52,6 +52,16 @@ std::string interval_text(const bench::Summary& summary) {
          percent(summary.median_high / summary.median) + " %";
 }
 
+std::string ratio_text(double ratio) {
+  return decimal(ratio, ratio < 100 ? 2 : 0) + "x";
+}
+
+std::string rate_text(const bench::Timing& timing) {
+  const bool has_flops = timing.flops > 0;
+  const double rate = has_flops ? timing.tflop_per_s() : timing.gb_per_s();
+  return decimal(rate, rate < 100 ? 2 : 0) + (has_flops ? " TFLOP/s" : " GB/s");
+}
+
 std::string share_text(double share) {
   return decimal(100 * share, 1) + " %";
 }

@@ -16,6 +16,11 @@ std::string change_text(const bench::Ratio& ratio);
 std::string interval_text(const bench::Summary& summary);
 /// `97.2 %`.
 std::string share_text(double share);
+/// `3.12x`.
+std::string ratio_text(double ratio);
+/// How much of its work a call does in a second: `2951 GB/s`, or `812.0 TFLOP/s` where the operations of a
+/// call are declared.
+std::string rate_text(const bench::Timing& timing);
 /// A number with so many digits after the point; one that would be very long, with a power of ten.
 std::string decimal(double value, int digits);
 

@@ -1,6 +1,7 @@
 #include "view_bench.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "measures.h"
 #include "text.h"
@@ -30,19 +31,47 @@ std::string percent(const std::optional<bench::Ratio>& share) {
   return share ? share_text(share->value) : "-";
 }
 
-std::vector<std::string> row_cells(const ResultRow& row) {
+/// What the rows have in common.
+struct Columns {
+  bool reference = false;     ///< some have one
+  std::string rate = "RATE";  ///< the unit of all, or a name when they have two
+};
+
+Columns columns_of(const std::vector<const ResultRow*>& rows) {
+  Columns columns;
+  std::size_t timed = 0;
+  std::size_t flops = 0;
+  for (const auto* row : rows) {
+    columns.reference = columns.reference || row->result.against_reference().has_value();
+    timed += row->result.timing ? 1 : 0;
+    flops += row->result.timing && row->result.timing->flops > 0 ? 1 : 0;
+  }
+  if (flops == 0) columns.rate = "GB/S";
+  if (flops == timed && timed > 0) columns.rate = "TFLOP/S";
+  return columns;
+}
+
+std::string rate_cell(const bench::Timing& timing, const Columns& columns) {
+  const auto text = rate_text(timing);
+  return columns.rate == "RATE" ? text : text.substr(0, text.find(' '));
+}
+
+std::vector<std::string> row_cells(const ResultRow& row, const Columns& columns) {
   std::string verdict(bench::name_of(row.result.verdict));
   std::vector<std::string> cells = {"  " + row.workload};
   const auto& timing = row.result.timing;
   if (!timing) {
-    cells.insert(cells.end(), {"", "", "", "", "", "", verdict});
+    cells.insert(cells.end(), columns.reference ? 7 : 6, "");
+    cells.push_back(verdict);
     return cells;
   }
   const auto* cold = timing->find(SeriesKind::cold);
   cells.push_back(time_of(*timing, SeriesKind::cold));
   cells.push_back(cold == nullptr ? "-" : precision_text(cold->summary()));
-  cells.push_back(decimal(timing->gb_per_s(), timing->gb_per_s() < 100 ? 2 : 0));
+  cells.push_back(rate_cell(*timing, columns));
   cells.push_back(percent(row.result.share_of_limit()));
+  const auto reference = row.result.against_reference();
+  if (columns.reference) cells.push_back(reference ? ratio_text(reference->value) : "-");
   cells.push_back(time_of(*timing, SeriesKind::warm));
   cells.push_back(time_of(*timing, SeriesKind::single));
   cells.push_back(verdict);
@@ -51,14 +80,16 @@ std::vector<std::string> row_cells(const ResultRow& row) {
 
 /// A line for each function and data type, and below it one for each of its shapes.
 std::vector<std::vector<std::string>> all_cells(const std::vector<const ResultRow*>& rows) {
+  const auto columns = columns_of(rows);
   std::vector<std::vector<std::string>> cells = {
-      {"WORKLOAD", "TIME", "+-", "GB/S", "OF LIMIT", "WARM", "ALONE", "RESULT"}};
+      {"WORKLOAD", "TIME", "+-", columns.rate, "OF LIMIT", "WARM", "ALONE", "RESULT"}};
+  if (columns.reference) cells.front().insert(cells.front().begin() + 5, "REF");
   const ResultRow* last = nullptr;
   for (const auto* row : rows) {
     if (last == nullptr || last->function != row->function || last->dtype != row->dtype)
-      cells.push_back(
-          {row->function + " " + std::string(runtime::name_of(row->dtype)), "", "", "", "", "", "", ""});
-    cells.push_back(row_cells(*row));
+      cells.emplace_back(cells.front().size()).front() =
+          row->function + " " + std::string(runtime::name_of(row->dtype));
+    cells.push_back(row_cells(*row, columns));
     last = row;
   }
   for (auto& line : cells)
@@ -113,6 +144,21 @@ std::string methods(const std::vector<const ResultRow*>& rows) {
   return {};
 }
 
+/// Of a processor that counts them.
+std::string instructions(const std::vector<const ResultRow*>& rows) {
+  double low = HUGE_VAL;
+  double high = 0;
+  for (const auto* row : rows) {
+    if (!row->result.timing) continue;
+    const auto& seen = row->result.timing->conditions;
+    if (!seen.cycles || !seen.instructions || seen.cycles->low <= 0) continue;
+    low = std::min(low, seen.instructions->low / seen.cycles->high);
+    high = std::max(high, seen.instructions->high / seen.cycles->low);
+  }
+  if (high <= 0) return {};
+  return "  instructions per cycle: " + decimal(low, 2) + " to " + decimal(high, 2) + "\n";
+}
+
 std::string reasons(const std::vector<const ResultRow*>& rows) {
   std::string out;
   for (const auto* row : rows)
@@ -142,7 +188,7 @@ std::string subject_text(const bench::RunSettings& settings, const bench::Subjec
   auto out = plain(subject.kernel) +
              (subject.commit.empty() ? "" : " at " + plain(subject.commit.substr(0, 12))) + "  " +
              plain(subject.variant) + "\n  on " + device_text(device) + "\n" + methods(rows) +
-             stops(rows, settings) + disturbances(rows);
+             stops(rows, settings) + instructions(rows) + disturbances(rows);
   return out + "\n" + table_within(kColumns, all_cells(rows)) + reasons(rows) + "\n";
 }
 

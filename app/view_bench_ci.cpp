@@ -59,7 +59,7 @@ Cells result_cells(const bench::Results& results, const ResultRow& row) {
   const auto share = row.result.share_of_limit();
   cells.push_back(time_text(summary.median));
   cells.push_back(interval_text(summary));
-  cells.push_back(timing->bytes > 0 ? decimal(timing->gb_per_s(), 1) : "");
+  cells.push_back(timing->bytes > 0 || timing->flops > 0 ? rate_text(*timing) : "");
   cells.push_back(share ? share_text(share->value) : "");
   return cells;
 }
@@ -70,7 +70,7 @@ std::string device_markdown(const bench::Results& results, std::size_t device,
   std::string out = "\n### " + markdown_code(record.name) + " " + std::to_string(record.index);
   if (!record.driver.empty()) out += ", driver " + markdown_code(record.driver);
   out += "\n\n" + markdown_head({"kernel", "function", "workload", "type", "result", "median",
-                                 "95 % interval", "GB/s", "of limit"},
+                                 "95 % interval", "rate", "of limit"},
                                 5);
   for (const auto* row : rows)
     out += markdown_line(result_cells(results, *row));

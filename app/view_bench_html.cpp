@@ -93,38 +93,47 @@ std::string section(const std::string& title, const std::string& note, const std
          body + "</section>\n";
 }
 
-// How close to the limit
+// Bars: how close to the limit, how far from the reference
 
-std::string limit_bars(const std::vector<Timed>& rows) {
+using RatioOf = std::optional<bench::Ratio> (bench::CaseResult::*)() const;
+
+/// A bar for each row that has the ratio, up to `scale` times it, with its interval; a line at 1.
+std::string ratio_bars(const std::vector<Timed>& rows, RatioOf ratio_of, double scale,
+                       std::string (*text_of)(double), const std::string& description) {
   constexpr double kLeft = 360;
   constexpr double kRight = kWidth - 70;
   constexpr double kRow = 22;
-  const double bottom = 10 + kRow * static_cast<double>(rows.size());
-  Picture picture(kWidth, bottom + 28, "time of the limit as a share of the time of each row");
+  std::vector<std::pair<const Timed*, bench::Ratio>> shown;
   double most = 1;
   for (const auto& timed : rows)
-    if (const auto share = timed.row->result.share_of_limit(); share && std::isfinite(share->high))
-      most = std::max(most, share->high);
-  const auto axis = Axis::linear(0, 100 * most, kLeft, kRight);
+    if (const auto ratio = (timed.row->result.*ratio_of)(); ratio && std::isfinite(ratio->high)) {
+      shown.emplace_back(&timed, *ratio);
+      most = std::max(most, ratio->high);
+    }
+  const double bottom = 10 + kRow * static_cast<double>(shown.size());
+  Picture picture(kWidth, bottom + 28, description);
+  const auto axis = Axis::linear(0, scale * most, kLeft, kRight);
   for (double tick : axis.ticks()) {
     picture.line({axis.at(tick), 6}, {axis.at(tick), bottom}, "grid");
-    picture.text({axis.at(tick), bottom + 18}, decimal(tick, 0) + " %", Anchor::middle, "muted");
+    picture.text({axis.at(tick), bottom + 18}, text_of(tick / scale), Anchor::middle, "muted");
   }
   double y = 8;
-  for (const auto& timed : rows) {
-    picture.text({kLeft - 10, y + 14}, timed.name, Anchor::end);
-    const auto share = timed.row->result.share_of_limit();
-    if (share && std::isfinite(share->high)) {
-      picture.box(kLeft, y + 3, axis.at(100 * share->value) - kLeft, 14, kind_of("bar", timed.colour),
-                  timed.name + ": " + share_text(share->value) + ", " + share_text(share->low) + " to " +
-                      share_text(share->high));
-      picture.line({axis.at(100 * share->low), y + 10}, {axis.at(100 * share->high), y + 10}, "range");
-      picture.text({kRight + 12, y + 14}, share_text(share->value), Anchor::start);
-    }
+  for (const auto& [timed, ratio] : shown) {
+    picture.text({kLeft - 10, y + 14}, timed->name, Anchor::end);
+    picture.box(
+        kLeft, y + 3, axis.at(scale * ratio.value) - kLeft, 14, kind_of("bar", timed->colour),
+        timed->name + ": " + text_of(ratio.value) + ", " + text_of(ratio.low) + " to " + text_of(ratio.high));
+    picture.line({axis.at(scale * ratio.low), y + 10}, {axis.at(scale * ratio.high), y + 10}, "range");
+    picture.text({kRight + 12, y + 14}, text_of(ratio.value), Anchor::start);
     y += kRow;
   }
-  picture.line({axis.at(100), 6}, {axis.at(100), bottom}, "axis");
+  picture.line({axis.at(scale), 6}, {axis.at(scale), bottom}, "axis");
   return picture.str();
+}
+
+bool any_has(const std::vector<Timed>& rows, RatioOf ratio_of) {
+  return std::ranges::any_of(rows,
+                             [&](const Timed& timed) { return (timed.row->result.*ratio_of)().has_value(); });
 }
 
 // Pictures with bytes along the bottom
@@ -173,7 +182,7 @@ Plane make_plane(const std::vector<Timed>& rows, double low, double high, const 
   return plane;
 }
 
-std::string rate_text(double gb_per_s) {
+std::string bandwidth_text(double gb_per_s) {
   return decimal(gb_per_s, gb_per_s < 1 ? 2 : 0) + " GB/s";
 }
 
@@ -191,8 +200,8 @@ std::string roofline(const std::vector<Timed>& rows) {
       if (rate > 0) least = std::min(least, rate);
       most = std::max(most, rate);
     }
-  auto plane =
-      make_plane(rows, least, most, "rate of each row below the rate of its limit, over bytes", rate_text);
+  auto plane = make_plane(rows, least, most, "rate of each row below the rate of its limit, over bytes",
+                          bandwidth_text);
   std::map<double, double> roof;  // the best limit of each size
   for (const auto& timed : rows) {
     auto& best = roof[static_cast<double>(timed.row->result.timing->bytes)];
@@ -207,7 +216,7 @@ std::string roofline(const std::vector<Timed>& rows) {
     plane.picture.dot(
         {plane.x.at(static_cast<double>(timing.bytes)), plane.y.at(timing.gb_per_s())},
         kind_of("dot", timed.colour),
-        timed.name + ": " + rate_text(timing.gb_per_s()) + " of " + rate_text(limit_rate(timed)));
+        timed.name + ": " + bandwidth_text(timing.gb_per_s()) + " of " + bandwidth_text(limit_rate(timed)));
   }
   return plane.picture.str();
 }
@@ -296,9 +305,10 @@ std::string row_html(const bench::Results& results, const ResultRow& row) {
       cell(row.sizes.empty() ? row.workload : row.workload + " " + bench::describe(row.sizes), false) +
       time_cell(timing, SeriesKind::cold) +
       cell(cold == nullptr ? "" : interval_text(cold->summary()), true) +
-      cell(timing == nullptr ? "" : decimal(timing->gb_per_s(), 1), true) +
+      cell(timing == nullptr ? "" : rate_text(*timing), true) +
       cell(share ? share_text(share->value) : "", true);
-  for (auto kind : {SeriesKind::limit, SeriesKind::warm, SeriesKind::single, SeriesKind::floor})
+  for (auto kind :
+       {SeriesKind::limit, SeriesKind::reference, SeriesKind::warm, SeriesKind::single, SeriesKind::floor})
     out += time_cell(timing, kind);
   out += "<td" + std::string(row.result.verdict == bench::Verdict::right ? ">" : " class=\"bad\">") +
          std::string(bench::name_of(row.result.verdict)) +
@@ -310,7 +320,8 @@ std::string rows_table(const bench::Results& results, std::uint32_t device) {
   std::string out = "<div class=\"scroll\"><table><thead><tr>";
   for (const char* title : {"kernel", "function", "type", "workload"})
     out += std::string("<th>") + title + "</th>";
-  for (const char* title : {"time", "95 % interval", "GB/s", "of limit", "limit", "warm", "alone", "floor"})
+  for (const char* title :
+       {"time", "95 % interval", "rate", "of limit", "limit", "reference", "warm", "alone", "floor"})
     out += std::string("<th class=\"n\">") + title + "</th>";
   out += "<th>result</th></tr></thead><tbody>\n";
   for (const auto& row : results.rows)
@@ -366,7 +377,13 @@ std::string device_html(const bench::Results& results, std::uint32_t device) {
         section("How close to the limit",
                 "Time of the fastest plain stream of the same traffic, as a share of the time of the kernel. "
                 "The line is the 95 % interval.",
-                chart(limit_bars(rows)));
+                chart(ratio_bars(rows, &bench::CaseResult::share_of_limit, 100, share_text,
+                                 "time of the limit as a share of the time of each row")));
+    if (any_has(rows, &bench::CaseResult::against_reference))
+      out += section("Against the reference",
+                     "Time of the reference over the time of the kernel: 2 is twice as fast.",
+                     chart(ratio_bars(rows, &bench::CaseResult::against_reference, 1, ratio_text,
+                                      "time of the reference over the time of each row")));
     out += section("Roofline of the memory",
                    "Each dot is a row; the dashed line is what plain streams reach.", chart(roofline(rows)));
     out +=

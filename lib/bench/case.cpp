@@ -30,7 +30,8 @@ bool is_tensor_type(const std::string& type) {
 /// Compares what the library says of itself with what workloads.toml says: calling with other types would
 /// only produce less clear errors.
 Status match_signature(const runtime::Runner& library, const FunctionSpec& function) {
-  for (const std::string& name : {function.name, function.reference}) {
+  for (const std::string& name : {function.name, function.reference, function.baseline}) {
+    if (name.empty()) continue;  // no baseline
     if (!library.has(name)) return fail(Errc::corrupt, "the library has no function `" + name + "`");
     auto signature = library.signature(name);
     if (!signature) return std::unexpected(std::move(signature).error());
@@ -72,6 +73,7 @@ class Case::Impl {
  private:
   CaseResult prepared() {
     step("opening the library");
+    if (request_.device == runtime::DeviceKind::cpu) counters_ = CpuCounters::open();
     auto library = open_library();
     if (!library) return ended(result_, Verdict::failed, kernels::describe(library.error()));
     library_ = std::move(*library);
@@ -200,8 +202,9 @@ class Case::Impl {
 
   CaseResult set_up() {
     step("setting up the measurement of " + describe(*request_.timed));
-    auto meter = cuda_ == nullptr ? make_cpu_meter(context_, *request_.timed, random_)
-                                  : make_cuda_meter(context_, *request_.timed, random_);
+    auto meter = cuda_ == nullptr
+                     ? make_cpu_meter(context_, *request_.timed, random_, counters_ ? &*counters_ : nullptr)
+                     : make_cuda_meter(context_, *request_.timed, random_);
     if (!meter) return ended(result_, verdict_of(meter.error()), kernels::describe(meter.error()));
     meter_ = std::move(*meter);
     return result_;
@@ -213,6 +216,7 @@ class Case::Impl {
   CaseResult result_;
   DeviceRecord device_;
   // Destroyed from the last to the first: the meter uses all others.
+  std::optional<CpuCounters> counters_;
   std::unique_ptr<runtime::Cuda> cuda_;
   std::unique_ptr<runtime::Runner> library_;
   CheckContext context_ = {};

@@ -21,12 +21,25 @@ DType dtype_of(const Json& json) {
   return type ? *type : throw std::out_of_range("data type");
 }
 
+Json products_json(const std::vector<SizeProduct>& products) {
+  Json list = Json::array();
+  for (const SizeProduct& product : products)
+    list.push_back({{"factor", product.factor}, {"names", product.names}});
+  return list;
+}
+
+std::vector<SizeProduct> products_of(const Json& json) {
+  std::vector<SizeProduct> products;
+  for (const Json& product : json)
+    products.push_back({product.at("factor"), product.at("names")});
+  return products;
+}
+
 Json to_json(const ArgumentSpec& argument) {
   if (argument.value) return {{"name", argument.name}, {"value", *argument.value}};
-  Json shape = Json::array();
-  for (const SizeProduct& product : argument.shape)
-    shape.push_back({{"factor", product.factor}, {"names", product.names}});
-  return {{"name", argument.name}, {"access", access_name(argument.access)}, {"shape", shape}};
+  return {{"name", argument.name},
+          {"access", access_name(argument.access)},
+          {"shape", products_json(argument.shape)}};
 }
 
 ArgumentSpec argument_of(const Json& json) {
@@ -37,14 +50,16 @@ ArgumentSpec argument_of(const Json& json) {
     return argument;
   }
   argument.access = access_of(json.at("access"));
-  for (const Json& product : json.at("shape"))
-    argument.shape.push_back({product.at("factor"), product.at("names")});
+  argument.shape = products_of(json.at("shape"));
   return argument;
 }
 
 Json to_json(const FunctionSpec& function) {
-  Json json = {
-      {"name", function.name}, {"reference", function.reference}, {"independent", function.independent}};
+  Json json = {{"name", function.name},
+               {"reference", function.reference},
+               {"independent", function.independent},
+               {"baseline", function.baseline},
+               {"flops", products_json(function.flops)}};
   json["arguments"] = Json::array();
   for (const ArgumentSpec& argument : function.arguments)
     json["arguments"].push_back(to_json(argument));
@@ -54,7 +69,13 @@ Json to_json(const FunctionSpec& function) {
 }
 
 FunctionSpec function_of(const Json& json) {
-  FunctionSpec function{json.at("name"), json.at("reference"), json.at("independent"), {}, {}};
+  FunctionSpec function{.name = json.at("name"),
+                        .reference = json.at("reference"),
+                        .independent = json.at("independent"),
+                        .baseline = json.at("baseline"),
+                        .flops = products_of(json.at("flops")),
+                        .arguments = {},
+                        .tolerance = {}};
   for (const Json& argument : json.at("arguments"))
     function.arguments.push_back(argument_of(argument));
   for (const auto& [name, pair] : json.at("tolerance").items())

@@ -92,12 +92,25 @@ Ratio ratio_of(const Summary& above, const Summary& below) {
           .high = over(above.median_high, below.median_low)};
 }
 
-std::optional<Ratio> CaseResult::share_of_limit() const {
+namespace {
+
+/// A series over `cold`, where there are both.
+std::optional<Ratio> over_cold(const std::optional<Timing>& timing, SeriesKind kind) {
   if (!timing) return std::nullopt;
-  const auto* limit = timing->find(SeriesKind::limit);
+  const auto* above = timing->find(kind);
   const auto* cold = timing->find(SeriesKind::cold);
-  if (limit == nullptr || cold == nullptr) return std::nullopt;
-  return ratio_of(limit->summary(), cold->summary());
+  if (above == nullptr || cold == nullptr) return std::nullopt;
+  return ratio_of(above->summary(), cold->summary());
+}
+
+}  // namespace
+
+std::optional<Ratio> CaseResult::share_of_limit() const {
+  return over_cold(timing, SeriesKind::limit);
+}
+
+std::optional<Ratio> CaseResult::against_reference() const {
+  return over_cold(timing, SeriesKind::reference);
 }
 
 }  // namespace kernels::bench

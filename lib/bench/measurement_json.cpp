@@ -136,6 +136,8 @@ Json to_json(const Conditions& conditions) {
           {"memory_mhz", range_json(conditions.memory_mhz)},
           {"power_w", range_json(conditions.power_w)},
           {"temperature_c", range_json(conditions.temperature_c)},
+          {"cycles", range_json(conditions.cycles)},
+          {"instructions", range_json(conditions.instructions)},
           {"slowed_by", conditions.slowed_by},
           {"other_processes", conditions.other_processes},
           {"memory_errors", conditions.memory_errors},
@@ -148,6 +150,8 @@ Result<Conditions> conditions_from(const Json& json, const std::string& where) {
                                   .memory_mhz = optional_range(reader, "memory_mhz"),
                                   .power_w = optional_range(reader, "power_w"),
                                   .temperature_c = optional_range(reader, "temperature_c", kAbsoluteZero),
+                                  .cycles = optional_range(reader, "cycles"),
+                                  .instructions = optional_range(reader, "instructions"),
                                   .slowed_by = reader.texts_or_empty("slowed_by"),
                                   .other_processes = reader.small("other_processes"),
                                   .memory_errors = reader.number("memory_errors"),
@@ -190,10 +194,15 @@ Result<Timing> timing_from(const Json& json, const std::string& where) {
 }
 
 Json to_json(const CaseResult& result) {
-  Json json = {{"verdict", name_of(result.verdict)}, {"reason", text_json(result.reason)},
-               {"probe", to_json(result.probe)},     {"numerics", to_json(result.numerics)},
-               {"share_of_limit", nullptr},          {"timing", nullptr}};
+  Json json = {{"verdict", name_of(result.verdict)},
+               {"reason", text_json(result.reason)},
+               {"probe", to_json(result.probe)},
+               {"numerics", to_json(result.numerics)},
+               {"share_of_limit", nullptr},
+               {"against_reference", nullptr},
+               {"timing", nullptr}};
   if (const auto share = result.share_of_limit()) json["share_of_limit"] = to_json(*share);
+  if (const auto ratio = result.against_reference()) json["against_reference"] = to_json(*ratio);
   if (result.timing) json["timing"] = to_json(*result.timing);
   return json;
 }

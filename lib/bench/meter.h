@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "check.h"
+#include "cpu_counters.h"
 #include "sampling.h"
 #include "stream.h"
 
@@ -25,8 +26,9 @@ class Meter {
 };
 
 /// Errors  unsupported: no room for the operands and their limit; io.
-Result<std::unique_ptr<Meter>> make_cpu_meter(const CheckContext& context, const Sizes& sizes,
-                                              Random& random);
+/// `counters`: opened before the library was, so that they see its threads; null: none.
+Result<std::unique_ptr<Meter>> make_cpu_meter(const CheckContext& context, const Sizes& sizes, Random& random,
+                                              const CpuCounters* counters);
 /// Errors  as above.
 Result<std::unique_ptr<Meter>> make_cuda_meter(const CheckContext& context, const Sizes& sizes,
                                                Random& random);

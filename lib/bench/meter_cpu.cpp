@@ -100,11 +100,13 @@ class HostStream {
 
 class CpuMeter final : public Meter {
  public:
-  CpuMeter(const CheckContext& context, Traffic traffic, Rotation plan)
-      : context_(context), traffic_(traffic), rotation_(plan) {}
+  CpuMeter(const CheckContext& context, Traffic traffic, std::uint64_t flops, Rotation plan,
+           const CpuCounters* counters)
+      : context_(context), traffic_(traffic), flops_(flops), rotation_(plan), counters_(counters) {}
 
   Status start(const std::vector<Operand>& first) {
     if (auto made = make_sets(first); !made) return made;
+    if (auto made = make_reference(); !made) return made;
     if (auto warm = call(0); !warm) return warm;
     const auto begin = Clock::now();
     if (auto once = call(next()); !once) return once;
@@ -123,7 +125,9 @@ class CpuMeter final : public Meter {
     timing.series[SeriesKind::limit];
     timing.series[SeriesKind::single];
     if (fits()) timing.series[SeriesKind::warm];
+    if (has_reference()) timing.series[SeriesKind::reference];
     timing.bytes = traffic_.bytes();
+    timing.flops = flops_;
     timing.method = std::string(rotation_.is_cold ? "cold" : "warm") + ": " + std::to_string(rotation_.sets) +
                     " buffer sets in turn, " + std::to_string(cpu_cache_bytes() >> 20) + " MiB cache; " +
                     std::to_string(calls_) + " calls per sample, " + threads_text(threads_) +
@@ -139,11 +143,37 @@ class CpuMeter final : public Meter {
       if (auto taken = sample_each(batch); !taken) return fail(std::move(taken).error());
     const auto after = moment();
     batch.conditions = conditions_of(before, after);
+    batch.conditions.cycles = cycles_;
+    batch.conditions.instructions = instructions_;
     batch.disturbed = disturbance(before, after);
     return batch;
   }
 
  private:
+  /// What the function is held against: its baseline, else its reference.
+  const std::string& reference_name() const {
+    const auto& function = *context_.function;
+    return function.baseline.empty() ? function.reference : function.baseline;
+  }
+  /// A reference is written to be right, not fast: where one call takes long it is not worth the time.
+  bool has_reference() const { return reference_seconds_ < kLongestReference; }
+
+  /// Also finds out how long a call takes. It may refuse these operands: a reference needs only take float64.
+  Status make_reference() {
+    auto bound = context_.library->bind(reference_name(), values_of(sets_.front()));
+    if (!bound) return fail(std::move(bound).error());
+    if (!(**bound)()) return {};
+    const auto begin = Clock::now();
+    if (!(**bound)()) return {};
+    reference_seconds_ = seconds_since(begin);
+    for (const auto& set : sets_) {
+      auto one = context_.library->bind(reference_name(), values_of(set));
+      if (!one) return fail(std::move(one).error());
+      references_.push_back(std::move(*one));
+    }
+    return {};
+  }
+
   bool fits() const { return 2 * traffic_.bytes() <= cpu_cache_bytes(); }
   std::string threads_text(unsigned threads) const {
     if (threads == 1) return is_pinned_ ? "one thread, pinned" : "one thread";
@@ -223,22 +253,52 @@ class CpuMeter final : public Meter {
       batch.samples[kind].push_back(*sample);
       return {};
     };
+    const auto counted = counters_ == nullptr ? std::nullopt : counters_->read();
     if (auto done = keep(SeriesKind::cold, per_call(calls_, [&] { return call(next()); })); !done)
       return done;
+    if (counted) count(*counted);
     auto stream = [&]() -> Status {
       stream_->run(next());
       return {};
     };
     if (auto done = keep(SeriesKind::limit, per_call(calls_, stream)); !done) return done;
+    if (has_reference()) {
+      const auto calls = std::max<std::uint64_t>(
+          static_cast<std::uint64_t>(kSampleSeconds / std::max(reference_seconds_, 1e-9)), 1);
+      auto reference = [&] { return refused((*references_[next()])()); };
+      if (auto done = keep(SeriesKind::reference, per_call(calls, reference)); !done) return done;
+    }
     if (auto done = keep(SeriesKind::single, per_call(1, [&] { return call(next()); })); !done) return done;
     if (!fits()) return {};
     if (auto warmed = call(0); !warmed) return warmed;
     return keep(SeriesKind::warm, per_call(calls_, [&] { return call(0); }));
   }
 
+  /// What the calls since then took, each.
+  void count(const CpuCounters::Counts& before) {
+    const auto now = counters_->read();
+    if (!now) return;
+    const auto each = static_cast<double>(calls_);
+    widen(cycles_, (now->cycles - before.cycles) / each);
+    widen(instructions_, (now->instructions - before.instructions) / each);
+  }
+  static void widen(std::optional<Range>& range, double value) {
+    if (!range) range = Range{.low = value, .high = value};
+    range->low = std::min(range->low, value);
+    range->high = std::max(range->high, value);
+  }
+
+  static constexpr double kLongestReference = 0.02;
+
   CheckContext context_;
   Traffic traffic_;
+  std::uint64_t flops_;
   Rotation rotation_;
+  const CpuCounters* counters_;
+  std::optional<Range> cycles_;
+  std::optional<Range> instructions_;
+  std::vector<std::unique_ptr<runtime::BoundCall>> references_;
+  double reference_seconds_ = HUGE_VAL;
   std::vector<std::vector<Operand>> sets_;
   std::vector<std::unique_ptr<runtime::BoundCall>> bound_;  // over the operands of `sets_`
   std::unique_ptr<HostStream> stream_;
@@ -251,18 +311,21 @@ class CpuMeter final : public Meter {
 
 }  // namespace
 
-Result<std::unique_ptr<Meter>> make_cpu_meter(const CheckContext& context, const Sizes& sizes,
-                                              Random& random) {
+Result<std::unique_ptr<Meter>> make_cpu_meter(const CheckContext& context, const Sizes& sizes, Random& random,
+                                              const CpuCounters* counters) {
   constexpr std::uint64_t kMostSets = 4096;
   auto first = make_images(*context.function, sizes, random, context.options);
   if (!first) return fail(std::move(first).error());
   auto traffic = traffic_of(*context.function, sizes, context.options.dtype);
   if (!traffic) return fail(std::move(traffic).error());
+  auto flops = flops_of(*context.function, sizes);
+  if (!flops) return fail(std::move(flops).error());
   auto usable = usable_bytes(nullptr);
   if (!usable) return fail(std::move(usable).error());
   // A quarter of the free memory each for the operands and for the stream.
   auto meter = std::make_unique<CpuMeter>(
-      context, *traffic, rotation(set_bytes(*first), cpu_cache_bytes(), *usable / 2, kMostSets));
+      context, *traffic, *flops, rotation(set_bytes(*first), cpu_cache_bytes(), *usable / 2, kMostSets),
+      counters);
   if (auto started = meter->start(*first); !started) return fail(std::move(started).error());
   return meter;
 }

@@ -42,6 +42,7 @@ Moment moment(const Cuda& cuda) {
 struct DeviceSets {
   CudaMemory memory;
   std::vector<std::unique_ptr<runtime::Tensor>> tensors;
+  std::vector<std::vector<runtime::Value>> values;
   std::vector<std::unique_ptr<runtime::BoundCall>> calls;
 };
 
@@ -70,6 +71,7 @@ Status place_set(const CheckContext& context, const std::vector<Operand>& first,
   auto bound = context.library->bind(context.function->name, values);
   if (!bound) return fail(std::move(bound).error());
   sets.calls.push_back(std::move(*bound));
+  sets.values.push_back(std::move(values));
   return {};
 }
 
@@ -115,16 +117,20 @@ std::uint64_t calls_per_replay(double nanoseconds, std::uint64_t sets) {
 
 class CudaMeter final : public Meter {
  public:
-  CudaMeter(const CheckContext& context, Traffic traffic, Rotation rotation)
-      : context_(context), cuda_(*context.options.cuda), traffic_(traffic), rotation_(rotation) {}
+  CudaMeter(const CheckContext& context, Traffic traffic, std::uint64_t flops, Rotation rotation)
+      : context_(context),
+        cuda_(*context.options.cuda),
+        traffic_(traffic),
+        flops_(flops),
+        rotation_(rotation) {}
 
   Status start(const std::vector<Operand>& first) {
     auto sets = make_device_sets(context_, first, rotation_.sets);
     if (!sets) return fail(std::move(sets).error());
     sets_ = std::move(*sets);
     if (auto made = make_flush(); !made) return made;
-    for (auto step : {&CudaMeter::record_kernel, &CudaMeter::record_limits, &CudaMeter::record_floor,
-                      &CudaMeter::warm_up})
+    for (auto step : {&CudaMeter::record_kernel, &CudaMeter::record_baseline, &CudaMeter::record_limits,
+                      &CudaMeter::record_floor, &CudaMeter::warm_up})
       if (auto done = (this->*step)(); !done) return done;
     return {};
   }
@@ -135,7 +141,9 @@ class CudaMeter final : public Meter {
       timing.series[kind];
     if (warm_) timing.series[SeriesKind::warm];
     if (warm_limit_) timing.series[SeriesKind::warm_limit];
+    if (baseline_) timing.series[SeriesKind::reference];
     timing.bytes = traffic_.bytes();
+    timing.flops = flops_;
     timing.method = std::string(rotation_.is_cold ? "L2-cold" : "L2-warm") + ": " +
                     std::to_string(rotation_.sets) + " buffer sets in turn after a flush of " +
                     std::to_string(cuda_.info().l2_bytes >> 20) + " MiB L2; " + std::to_string(cold_->count) +
@@ -159,11 +167,17 @@ class CudaMeter final : public Meter {
  private:
   Status call(std::uint64_t set) const { return refused((*sets_.calls[set])()); }
 
-  /// `count` calls over the first `sets` sets in turn.
+  using Calls = std::vector<std::unique_ptr<runtime::BoundCall>>;
+
   Result<Replay> record_calls(std::uint64_t count, std::uint64_t sets) {
-    const auto calls = [this, count, sets]() -> Status {
+    return record_calls(sets_.calls, count, sets);
+  }
+
+  /// `count` calls over the first `sets` sets in turn.
+  Result<Replay> record_calls(const Calls& all, std::uint64_t count, std::uint64_t sets) {
+    const auto calls = [&all, count, sets]() -> Status {
       for (std::uint64_t i = 0; i < count; ++i)
-        if (auto done = call(i % sets); !done) return done;
+        if (auto done = refused((*all[i % sets])()); !done) return done;
       return {};
     };
     Replay replay{.graph = std::nullopt, .calls = calls, .count = count};
@@ -195,6 +209,26 @@ class CudaMeter final : public Meter {
     auto warm = record_calls(calls_per_replay(estimate_, 1), 1);
     if (!warm) return fail(std::move(warm).error());
     warm_.emplace(std::move(*warm));
+    return {};
+  }
+
+  /// On the operands of the kernel, in the same turn.
+  Status record_baseline() {
+    const auto& name = context_.function->baseline;
+    if (name.empty()) return {};
+    for (const auto& values : sets_.values) {
+      auto bound = context_.library->bind(name, values);
+      if (!bound) return fail(std::move(bound).error());
+      baseline_calls_.push_back(std::move(*bound));
+    }
+    auto trial = record_calls(baseline_calls_, rotation_.sets, rotation_.sets);
+    if (!trial) return fail(std::move(trial).error());
+    auto time = trial->nanoseconds(cuda_);
+    if (time) time = trial->nanoseconds(cuda_);
+    if (!time) return fail(std::move(time).error());
+    auto baseline = record_calls(baseline_calls_, calls_per_replay(*time, rotation_.sets), rotation_.sets);
+    if (!baseline) return fail(std::move(baseline).error());
+    baseline_.emplace(std::move(*baseline));
     return {};
   }
 
@@ -322,6 +356,10 @@ class CudaMeter final : public Meter {
       if (auto flushed = flush(); !flushed) return flushed;
       if (auto done = keep(batch, kind, replay->nanoseconds(cuda_)); !done) return done;
     }
+    if (baseline_) {
+      if (auto flushed = flush(); !flushed) return flushed;
+      if (auto done = keep(batch, SeriesKind::reference, baseline_->nanoseconds(cuda_)); !done) return done;
+    }
     if (warm_)
       if (auto done = keep(batch, SeriesKind::warm, warm_->nanoseconds(cuda_)); !done) return done;
     if (warm_limit_)
@@ -334,12 +372,15 @@ class CudaMeter final : public Meter {
   CheckContext context_;
   const Cuda& cuda_;
   Traffic traffic_;
+  std::uint64_t flops_;
   Rotation rotation_;
   DeviceSets sets_;
+  Calls baseline_calls_;
   CudaMemory flush_memory_;
   CudaMemory limit_memory_;
   std::optional<Stream> flush_;
   std::optional<Replay> cold_;
+  std::optional<Replay> baseline_;
   std::optional<Replay> warm_;
   std::optional<Replay> limit_;
   std::optional<Replay> warm_limit_;
@@ -412,12 +453,14 @@ Result<std::unique_ptr<Meter>> make_cuda_meter(const CheckContext& context, cons
   if (!first) return fail(std::move(first).error());
   auto traffic = traffic_of(*context.function, sizes, context.options.dtype);
   if (!traffic) return fail(std::move(traffic).error());
+  auto flops = flops_of(*context.function, sizes);
+  if (!flops) return fail(std::move(flops).error());
   auto usable = usable_bytes(&cuda);
   if (!usable) return fail(std::move(usable).error());
   const auto bytes = placed_bytes(*first);
   if (bytes > *usable / 2) return fail(Errc::unsupported, "does not fit twice into the device's free memory");
   // A quarter of the free memory each for the operands and for the stream.
-  auto meter = std::make_unique<CudaMeter>(context, *traffic,
+  auto meter = std::make_unique<CudaMeter>(context, *traffic, *flops,
                                            rotation(bytes, cuda.info().l2_bytes, *usable / 2, kMostSets));
   if (auto started = meter->start(*first); !started) return fail(std::move(started).error());
   return meter;

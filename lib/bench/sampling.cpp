@@ -65,6 +65,8 @@ void widen(Conditions& conditions, const Conditions& seen) {
   widen(conditions.memory_mhz, seen.memory_mhz);
   widen(conditions.power_w, seen.power_w);
   widen(conditions.temperature_c, seen.temperature_c);
+  widen(conditions.cycles, seen.cycles);
+  widen(conditions.instructions, seen.instructions);
   for (const auto& reason : seen.slowed_by)
     if (std::ranges::find(conditions.slowed_by, reason) == conditions.slowed_by.end())
       conditions.slowed_by.push_back(reason);

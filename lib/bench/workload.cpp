@@ -107,6 +107,20 @@ Result<std::map<DType, Tolerance>> parse_tolerance(const toml::table* table) {
   return result;
 }
 
+Result<std::vector<SizeProduct>> parse_flops(const toml::table& table) {
+  std::vector<SizeProduct> sum;
+  if (!table.contains("flops")) return sum;
+  const auto* terms = table["flops"].as_array();
+  if (terms == nullptr || terms->empty() || terms->size() > kMaxDimensions)
+    return corrupt("`flops` needs 1 to 8 products such as `2*rows*cols`");
+  for (const auto& entry : *terms) {
+    auto product = parse_product(entry.value_or(std::string("?")));
+    if (!product) return std::unexpected(std::move(product).error().while_doing("reading `flops`"));
+    sum.push_back(std::move(*product));
+  }
+  return sum;
+}
+
 Result<FunctionSpec> parse_function(const toml::table& table) {
   FunctionSpec function;
   auto name = name_in(table, "name");
@@ -116,6 +130,14 @@ Result<FunctionSpec> parse_function(const toml::table& table) {
   if (!reference) return std::unexpected(std::move(reference).error());
   function.reference = std::move(*reference);
   function.independent = table["independent"].value_or(std::string());
+  if (table.contains("baseline")) {
+    auto baseline = name_in(table, "baseline");
+    if (!baseline) return std::unexpected(std::move(baseline).error());
+    function.baseline = std::move(*baseline);
+  }
+  auto flops = parse_flops(table);
+  if (!flops) return std::unexpected(std::move(flops).error());
+  function.flops = std::move(*flops);
   auto tolerance = parse_tolerance(table["tolerance"].as_table());
   if (!tolerance) return std::unexpected(std::move(tolerance).error());
   function.tolerance = std::move(*tolerance);
@@ -252,6 +274,21 @@ Result<std::uint64_t> bytes_moved(const FunctionSpec& function, const Sizes& siz
     if (bytes > kMaxBytes) return corrupt("`" + function.name + "` would move more than 2^48 bytes");
   }
   return bytes;
+}
+
+Result<std::uint64_t> flops_of(const FunctionSpec& function, const Sizes& sizes) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 60;
+  std::int64_t sum = 0;
+  for (const SizeProduct& product : function.flops) {
+    std::int64_t term = product.factor;
+    for (const std::string& name : product.names) {
+      const auto found = sizes.find(name);
+      if (found == sizes.end()) return corrupt("`flops` uses the unknown size `" + name + "`");
+      if (__builtin_mul_overflow(term, found->second, &term)) return corrupt("`flops` is too large");
+    }
+    if (__builtin_add_overflow(sum, term, &sum) || sum > kMost) return corrupt("`flops` is too large");
+  }
+  return static_cast<std::uint64_t>(sum);
 }
 
 std::string describe(const Sizes& sizes) {

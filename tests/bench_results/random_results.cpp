@@ -93,6 +93,8 @@ Conditions conditions(std::mt19937_64& random) {
                     .memory_mhz = range(random),
                     .power_w = range(random),
                     .temperature_c = range(random),
+                    .cycles = range(random),
+                    .instructions = range(random),
                     .slowed_by = some(random, 2, text),
                     .other_processes = whole<std::uint32_t>(random),
                     .memory_errors = whole<std::uint64_t>(random)};

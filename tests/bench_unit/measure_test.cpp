@@ -8,7 +8,8 @@ using namespace kernels::bench;
 
 namespace {
 FunctionSpec copy_function(const std::string& name) {
-  FunctionSpec function{name, "copy", "rows", {}, {}};
+  FunctionSpec function{
+      .name = name, .reference = "copy", .independent = "rows", .arguments = {}, .tolerance = {}};
   function.arguments = {{"out", {}, Access::write, {{1, {"rows"}}, {1, {"cols"}}}},
                         {"x", {}, Access::read, {{1, {"rows"}}, {1, {"cols"}}}}};
   return function;
@@ -43,7 +44,7 @@ TEST_CASE("meter: a copy runs near the copy that is its limit", "[bench]") {
   const CheckContext context{
       library->get(), &function, {1e-6, 1e-6}, {DType::float32, Rows::dense, nullptr, 0}};
   Random random(test::seed());
-  auto meter = make_cpu_meter(context, {{"rows", 64}, {"cols", 4096}}, random);
+  auto meter = make_cpu_meter(context, {{"rows", 64}, {"cols", 4096}}, random, nullptr);
   if (!meter) FAIL(describe(meter.error()));
   const auto plan = (*meter)->plan();
   CHECK(plan.bytes == 2 * 64 * 4096 * 4);
@@ -60,7 +61,7 @@ TEST_CASE("meter: a copy runs near the copy that is its limit", "[bench]") {
 }
 
 TEST_CASE("meter: traffic counts what is read, written and changed in place", "[bench]") {
-  FunctionSpec function{"f", "r", "", {}, {}};
+  FunctionSpec function{.name = "f", .reference = "r", .independent = "", .arguments = {}, .tolerance = {}};
   function.arguments = {{"out", {}, Access::write, {{1, {"rows"}}, {1, {"cols"}}}},
                         {"x", {}, Access::read, {{1, {"rows"}}, {2, {"cols"}}}},
                         {"y", {}, Access::read_write, {{1, {"cols"}}}},

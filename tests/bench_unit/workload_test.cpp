@@ -121,6 +121,31 @@ TEST_CASE("workloads: hostile and mistaken files are refused", "[bench]") {
   }
 }
 
+TEST_CASE("workloads: a baseline and the operations of a call are optional, and counted", "[bench]") {
+  const auto plain = parse_workloads(kGood);
+  REQUIRE(plain);
+  CHECK(plain->functions[0].baseline.empty());
+  CHECK(flops_of(plain->functions[0], {{"rows", 4}}) == 0);
+  const std::string reference = "reference = \"f_reference\"\n";
+  const auto with = [&](const std::string& lines) {
+    return parse_workloads(replaced(kGood, reference, reference + lines));
+  };
+  const auto both = with("baseline = \"g\"\nflops = [\"2*rows*cols\", \"rows\"]\n");
+  REQUIRE(both);
+  CHECK(both->functions[0].baseline == "g");
+  CHECK(flops_of(both->functions[0], {{"rows", 4}, {"cols", 8}}) == 68);
+  CHECK(flops_of(both->functions[0], {{"rows", 4}}).error().text().find("`cols`") != std::string::npos);
+  CHECK_FALSE(
+      flops_of(both->functions[0], {{"rows", std::int64_t{1} << 40}, {"cols", std::int64_t{1} << 40}}));
+  for (const char* bad : {"baseline = \"a b\"\n", "baseline = 1\n", "flops = []\n", "flops = \"rows\"\n",
+                          "flops = [\"rows+1\"]\n", "flops = [1]\n"}) {
+    CAPTURE(bad);
+    const auto refused = with(bad);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == Errc::corrupt);
+  }
+}
+
 TEST_CASE("workloads: shapes that would overflow or never end are refused when they are used", "[bench]") {
   const auto file = parse_workloads(kGood);
   REQUIRE(file);

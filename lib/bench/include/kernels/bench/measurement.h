@@ -69,7 +69,7 @@ enum class SeriesKind : std::uint8_t {
   limit,   ///< the fastest plain stream of the same traffic, in the same state as `cold`
   warm_limit,  ///< the same in the state of `warm`
   floor,       ///< an empty kernel per call, in a graph; absent on the CPU
-  reference,   ///< the reference function, where it can run on the device; cold
+  reference,   ///< the function's baseline, or on the processor its reference, as `cold`
 };
 std::string_view name_of(SeriesKind kind);
 std::optional<SeriesKind> series_kind_from_name(std::string_view name);
@@ -102,6 +102,9 @@ struct Conditions {
   std::optional<Range> memory_mhz = {};
   std::optional<Range> power_w = {};
   std::optional<Range> temperature_c = {};
+  /// Of one call of `cold` on the processor, in user mode, all threads together.
+  std::optional<Range> cycles = {};
+  std::optional<Range> instructions = {};
   std::vector<std::string> slowed_by = {};  ///< `power limit`, `temperature`, …: reasons for lower clocks
   std::uint32_t other_processes = 0;        ///< the most that used the device beside ours
   std::uint64_t memory_errors = 0;          ///< ECC errors that could not be corrected, since the start
@@ -147,6 +150,8 @@ struct CaseResult {
 
   /// Time of the limit over that of the kernel, cold: 1 is as fast as a plain stream. None without both.
   std::optional<Ratio> share_of_limit() const;
+  /// Time of the reference over that of the kernel: 2 is twice as fast. None without both.
+  std::optional<Ratio> against_reference() const;
   bool operator==(const CaseResult&) const = default;
 };
 

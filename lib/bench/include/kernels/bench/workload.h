@@ -14,13 +14,19 @@
 // right.
 //
 //   schema = 1
-//   [[functions]]     name, reference, arguments, tolerance per data type, optional `independent`
+//   [[functions]]     name, reference, arguments, tolerance per data type, optional `independent`,
+//   `baseline`,
+//                     `flops`
 //     arguments       {name, access = "read" | "write" | "read-write", shape = ["rows", "2*cols"]} is a
 //     tensor,
 //                     {name, value = 1e-6} a number
 //     independent     a size: results of different indices of the first dimension do not depend on one
 //     another, so
 //                     a large shape may be checked on a sample of them
+//     baseline        another function of the library with the same arguments: what people would use without
+//     this
+//                     one, measured beside it
+//     flops           floating-point operations of one call, a sum: ["2*rows*cols*inner", "rows*cols"]
 //   [[probes]]        sizes = {rows = 3, cols = 7}: shapes that are only checked
 //   [[workloads]]     name, origin, sizes, dtypes, optional `functions` (default: all)
 //
@@ -57,7 +63,9 @@ struct ArgumentSpec {
 struct FunctionSpec {
   std::string name;
   std::string reference;
-  std::string independent;  ///< empty: none
+  std::string independent;              ///< empty: none
+  std::string baseline = {};            ///< empty: none
+  std::vector<SizeProduct> flops = {};  ///< summed; empty: not declared
   std::vector<ArgumentSpec> arguments;
   std::map<DType, Tolerance> tolerance;  ///< also the list of data types that the function takes
 };
@@ -102,6 +110,10 @@ Result<std::vector<std::int64_t>> shape_of(const ArgumentSpec& argument, const S
 /// Bytes that any implementation must move at least: every tensor read or written once, read-write ones
 /// twice. Errors  as shape_of; corrupt when the sum leaves 2^48.
 Result<std::uint64_t> bytes_moved(const FunctionSpec& function, const Sizes& sizes, DType type);
+
+/// Floating-point operations of one call; 0 where the function declares none. Errors  corrupt: an unknown
+/// size, or a sum above 2^60.
+Result<std::uint64_t> flops_of(const FunctionSpec& function, const Sizes& sizes);
 
 /// "rows=3 cols=7"
 std::string describe(const Sizes& sizes);
