@@ -43,7 +43,7 @@ class Merger {
  public:
   Status add(const Results& run) {
     for (const auto& device : run.devices)
-      if (!seen_.emplace(identity(run, device), run.started).second)
+      if (!seen_.emplace(identity(run, device), run.started + " " + run.job).second)
         return fail(Error(Errc::invalid_argument, "`" + device.name + "` of `" + run.host +
                                                       "`, measured at `" + run.started + "`, is there twice")
                         .with_hint("each run may be given once"));

@@ -123,6 +123,10 @@ TEST_CASE("merge: what cannot be merged", "[bench]") {
   CHECK(merge({}, 0.03).error().code() == Errc::invalid_argument);
   CHECK(merge({job(0, 1)}, 1).error().code() == Errc::invalid_argument);
   CHECK(merge({job(0, 1)}, std::nan("")).error().code() == Errc::invalid_argument);
+  // Two tasks of an array may start on one device in the same second.
+  auto other = job(0, 1);
+  other.job = "slurm 4711_9";
+  CHECK(merge({job(0, 1), other}, 0.03));
   const auto twice = merge({job(0, 1), job(1, 1), job(0, 1)}, 0.03);
   REQUIRE_FALSE(twice);
   CHECK(twice.error().code() == Errc::invalid_argument);
@@ -139,6 +143,8 @@ TEST_CASE("merge: what cannot be merged", "[bench]") {
     one.devices[0].uuid = other.devices[0].uuid = "";
     CHECK(merge({one, other}, 0.03));
     other.host = one.host;
+    CHECK(merge({one, other}, 0.03));  // two tasks of a job
+    other.job = one.job;
     CHECK_FALSE(merge({one, other}, 0.03));
   }
 }
