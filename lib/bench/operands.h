@@ -11,6 +11,8 @@
 #include "kernels/runtime/cuda.h"
 #include "kernels/runtime/runner.h"
 
+#include "huge_pages.h"
+
 namespace kernels::bench {
 
 /// Reproducible random numbers: SplitMix64 (Steele, Lea & Flood 2014).
@@ -62,7 +64,7 @@ enum class Rows : std::uint8_t { dense, padded };
 struct Operand {
   const ArgumentSpec* spec = nullptr;
   runtime::Layout layout;
-  std::vector<std::byte> before;  ///< image of the whole buffer with its guards
+  Image before;  ///< image of the whole buffer with its guards
   Buffer buffer;
   std::unique_ptr<runtime::Tensor> tensor;  ///< null for a number
 
