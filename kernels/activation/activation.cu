@@ -4,17 +4,32 @@
 namespace kernels::activation {
 namespace {
 
-constexpr unsigned kThreads = 256;
-constexpr std::int64_t kMostRows = 0x7fffffff;
-constexpr std::int64_t kMostPieces = 65535;
+constexpr unsigned kFewThreads = 128;
+constexpr std::int64_t kMostThreads = 1024;
+// Vectors of a launch from which it fills the device many times over.
+constexpr std::int64_t kManyVectors = 1 << 20;
+constexpr std::int64_t kMostPieces = 0x7fffffff;
+constexpr std::int64_t kMostRows = 65535;  // of a grid's second dimension
 
-template <Activation kActivation, class T, int kWidth>
-cudaError_t start(const Operands& o, cudaStream_t stream) {
-  const std::int64_t vectors = o.cols / kWidth;
-  const unsigned threads = common::round_to_warps(vectors, kThreads);
-  const std::int64_t pieces = (vectors + threads - 1) / threads;
-  const dim3 grid(static_cast<unsigned>(o.rows < kMostRows ? o.rows : kMostRows),
-                  static_cast<unsigned>(pieces < kMostPieces ? pieces : kMostPieces));
+/// Small blocks start early where there are few. Large ones, as even parts of a row, read longer pieces of it;
+/// but they end together, so that what has much to compute leaves the memory idle at their ends.
+unsigned threads_for(Activation activation, std::int64_t rows, std::int64_t items) {
+  if (activation == Activation::gelu || rows * items < kManyVectors) return kFewThreads;
+  const std::int64_t parts = (items + kMostThreads - 1) / kMostThreads;
+  return common::round_to_warps((items + parts - 1) / parts, kMostThreads);
+}
+
+/// Pieces of a row along x; as many rows along y as there are, or an even share of them.
+dim3 grid_of(std::int64_t rows, std::int64_t items, unsigned threads) {
+  const std::int64_t pieces = (items + threads - 1) / threads;
+  const std::int64_t rounds = (rows + kMostRows - 1) / kMostRows;
+  return {static_cast<unsigned>(pieces < kMostPieces ? pieces : kMostPieces),
+          static_cast<unsigned>((rows + rounds - 1) / rounds)};
+}
+
+template <class T>
+cudaError_t start(const void* kernel, const Operands& o, std::int64_t items, unsigned threads,
+                  cudaStream_t stream) {
   auto* out = static_cast<T*>(o.out);
   const auto* x = static_cast<const T*>(o.x);
   std::int64_t rows = o.rows;
@@ -22,18 +37,22 @@ cudaError_t start(const Operands& o, cudaStream_t stream) {
   std::int64_t out_stride = o.out_stride;
   std::int64_t x_stride = o.x_stride;
   void* args[] = {&out, &x, &rows, &cols, &out_stride, &x_stride};
-  return cudaLaunchKernel(reinterpret_cast<const void*>(&gated<kActivation, T, kWidth>), grid, dim3(threads),
-                          args, 0, stream);
+  return cudaLaunchKernel(kernel, grid_of(o.rows, items, threads), dim3(threads), args, 0, stream);
 }
 
 template <Activation kActivation, class T>
 cudaError_t choose_width(const Operands& o, cudaStream_t stream) {
-  constexpr int kWidth = 16 / sizeof(T);
+  constexpr std::int64_t kWidth = 16 / sizeof(T);
+  constexpr std::int64_t kMostVectors = 0x7fffff00;
   const std::int64_t size = sizeof(T);
-  const bool wide = o.cols % kWidth == 0 &&
+  const bool wide = o.cols % kWidth == 0 && o.cols / kWidth <= kMostVectors &&
                     common::aligned_rows(o.out, o.rows > 1 ? o.out_stride : 0, size) &&
                     common::aligned_rows(o.x, o.rows > 1 ? o.x_stride : 0, size);
-  return wide ? start<kActivation, T, kWidth>(o, stream) : start<kActivation, T, 1>(o, stream);
+  if (!wide)
+    return start<T>(reinterpret_cast<const void*>(&gated_any<kActivation, T>), o, o.cols, kFewThreads, stream);
+  const std::int64_t vectors = o.cols / kWidth;
+  return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T>), o, vectors,
+                  threads_for(kActivation, o.rows, vectors), stream);
 }
 
 template <class T>

@@ -22,68 +22,114 @@ struct Typed {
   float eps;
 };
 
-/// s for one vector of one row, in float32; the fused form also stores it to the residual.
-template <bool kFused, class T, int kWidth>
-__device__ void load_sum(const Typed<T>& o, std::int64_t r, std::int64_t c, float (&s)[kWidth]) {
-  using Vec = common::Vector<T, kWidth>;
-  const Vec x = *reinterpret_cast<const Vec*>(o.x + r * o.x_stride + c);
-#pragma unroll
-  for (int i = 0; i < kWidth; ++i)
-    s[i] = common::load(x.values[i]);
-  if constexpr (kFused) {
-    auto* place = reinterpret_cast<Vec*>(o.residual + r * o.residual_stride + c);
-    Vec residual = *place;
-#pragma unroll
-    for (int i = 0; i < kWidth; ++i) {
-      s[i] += common::load(residual.values[i]);
-      common::store(residual.values[i], s[i]);
-    }
-    *place = residual;
-  }
+/// The vectors of one row that a thread holds: every blockDim.x-th.
+__device__ inline unsigned vector_of(int held) {
+  return static_cast<unsigned>(held) * blockDim.x + threadIdx.x;
 }
 
-template <class T, int kWidth>
-__device__ void store_scaled(const Typed<T>& o, std::int64_t r, std::int64_t c, const float (&s)[kWidth],
-                             float scale) {
-  using Vec = common::Vector<T, kWidth>;
-  const Vec weight = *reinterpret_cast<const Vec*>(o.weight + c);
-  Vec result;
+template <class T>
+__device__ float squares(const float (&s)[common::kPerVector<T>], float sum) {
 #pragma unroll
-  for (int i = 0; i < kWidth; ++i)
-    common::store(result.values[i], s[i] * scale * common::load(weight.values[i]));
-  *reinterpret_cast<Vec*>(o.out + r * o.out_stride + c) = result;
-}
-
-template <int kWidth>
-__device__ float squares(const float (&s)[kWidth]) {
-  float sum = 0.0F;
-#pragma unroll
-  for (int i = 0; i < kWidth; ++i)
-    sum += s[i] * s[i];
+  for (int i = 0; i < common::kPerVector<T>; ++i)
+    sum = fmaf(s[i], s[i], sum);
   return sum;
 }
 
-/// One block per row, which it keeps in registers: each thread holds `kHeld` vectors, so memory is read once.
-/// Needs cols <= kHeld * blockDim.x * kWidth.
-template <bool kFused, class T, int kWidth, int kHeld>
+/// One block per row, which stays in registers as it was read, so memory is read once. With `kEarly` the
+/// weights are read beside the row: that hides their latency where few blocks run, and costs registers where
+/// many do. Needs rows aligned to 16 bytes and cols <= kHeld * blockDim.x * 16 / sizeof(T).
+template <class T, int kHeld, bool kEarly>
 __global__ void __launch_bounds__(1024) norm_held(const Typed<T> o) {
+  constexpr int kWidth = common::kPerVector<T>;
   __shared__ float scratch[32];
+  const auto vectors = static_cast<unsigned>(o.cols / kWidth);
+  const auto* weight = reinterpret_cast<const uint4*>(o.weight);
   for (std::int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
+    const auto* x = reinterpret_cast<const uint4*>(o.x + r * o.x_stride);
+    uint4 held[kHeld];
+    uint4 weights[kHeld];
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k)
+      held[k] = vector_of(k) < vectors ? x[vector_of(k)] : uint4{0, 0, 0, 0};
+    if constexpr (kEarly) {
+#pragma unroll
+      for (int k = 0; k < kHeld; ++k)
+        weights[k] = vector_of(k) < vectors ? weight[vector_of(k)] : uint4{0, 0, 0, 0};
+    }
+    float sum = 0.0F;
+    float s[kWidth];
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k) {
+      common::unpack<T>(held[k], s);
+      sum = squares<T>(s, sum);
+    }
+    const float mean = common::block_sum(sum, scratch) / static_cast<float>(o.cols);
+    const float scale = rsqrtf(mean + o.eps);
+    auto* out = reinterpret_cast<uint4*>(o.out + r * o.out_stride);
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k) {
+      if (vector_of(k) >= vectors) continue;
+      if constexpr (!kEarly) weights[k] = weight[vector_of(k)];
+      float w[kWidth];
+      common::unpack<T>(held[k], s);
+      common::unpack<T>(weights[k], w);
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i)
+        s[i] = s[i] * scale * w[i];
+      out[vector_of(k)] = common::pack<T>(s);
+    }
+    __syncthreads();  // before the next row writes `scratch`
+  }
+}
+
+/// The fused form: the sum of the row and its residual is kept in float32, as it was before it was rounded.
+template <class T, int kHeld>
+__global__ void __launch_bounds__(1024) fused_held(const Typed<T> o) {
+  constexpr int kWidth = common::kPerVector<T>;
+  __shared__ float scratch[32];
+  const auto vectors = static_cast<unsigned>(o.cols / kWidth);
+  const auto* weight = reinterpret_cast<const uint4*>(o.weight);
+  for (std::int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
+    const auto* x = reinterpret_cast<const uint4*>(o.x + r * o.x_stride);
+    auto* residual = reinterpret_cast<uint4*>(o.residual + r * o.residual_stride);
+    uint4 in[kHeld];
+    uint4 added[kHeld];
+    uint4 weights[kHeld];
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k)
+      if (vector_of(k) < vectors) {
+        in[k] = x[vector_of(k)];
+        added[k] = residual[vector_of(k)];
+      }
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k)
+      if (vector_of(k) < vectors) weights[k] = weight[vector_of(k)];
     float s[kHeld][kWidth];
     float sum = 0.0F;
 #pragma unroll
     for (int k = 0; k < kHeld; ++k) {
-      const std::int64_t c = (static_cast<std::int64_t>(k) * blockDim.x + threadIdx.x) * kWidth;
-      if (c >= o.cols) continue;
-      load_sum<kFused>(o, r, c, s[k]);
-      sum += squares(s[k]);
+      if (vector_of(k) >= vectors) continue;
+      float more[kWidth];
+      common::unpack<T>(in[k], s[k]);
+      common::unpack<T>(added[k], more);
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i)
+        s[k][i] += more[i];
+      sum = squares<T>(s[k], sum);
+      residual[vector_of(k)] = common::pack<T>(s[k]);
     }
     const float mean = common::block_sum(sum, scratch) / static_cast<float>(o.cols);
     const float scale = rsqrtf(mean + o.eps);
+    auto* out = reinterpret_cast<uint4*>(o.out + r * o.out_stride);
 #pragma unroll
     for (int k = 0; k < kHeld; ++k) {
-      const std::int64_t c = (static_cast<std::int64_t>(k) * blockDim.x + threadIdx.x) * kWidth;
-      if (c < o.cols) store_scaled(o, r, c, s[k], scale);
+      if (vector_of(k) >= vectors) continue;
+      float w[kWidth];
+      common::unpack<T>(weights[k], w);
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i)
+        s[k][i] = s[k][i] * scale * w[i];
+      out[vector_of(k)] = common::pack<T>(s[k]);
     }
     __syncthreads();
   }
@@ -96,16 +142,20 @@ __global__ void __launch_bounds__(1024) norm_any(const Typed<T> o) {
   for (std::int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
     float sum = 0.0F;
     for (std::int64_t c = threadIdx.x; c < o.cols; c += blockDim.x) {
-      float s[1];
-      load_sum<kFused>(o, r, c, s);
-      sum += s[0] * s[0];
+      float s = common::load(o.x[r * o.x_stride + c]);
+      if constexpr (kFused) {
+        T& residual = o.residual[r * o.residual_stride + c];
+        s += common::load(residual);
+        common::store(residual, s);
+      }
+      sum += s * s;
     }
     const float mean = common::block_sum(sum, scratch) / static_cast<float>(o.cols);
     const float scale = rsqrtf(mean + o.eps);
     for (std::int64_t c = threadIdx.x; c < o.cols; c += blockDim.x) {
       const T* source = kFused ? o.residual + r * o.residual_stride + c : o.x + r * o.x_stride + c;
-      const float s[1] = {common::load(*source)};
-      store_scaled(o, r, c, s, scale);
+      common::store(o.out[r * o.out_stride + c],
+                    common::load(*source) * scale * common::load(o.weight[c]));
     }
     __syncthreads();
   }

@@ -65,7 +65,11 @@ class Ptx {
   std::string head() const {
     const auto lanes = number(8 + plan_.vectors_per_thread * std::max(shape_.reads, 1U) * 4);
     return ".version 7.0\n.target sm_70\n.address_size 64\n"
-           ".visible .entry stream(.param .u64 base, .param .u64 count)\n{\n"
+           ".visible .entry stream(.param .u64 base, .param .u64 count)\n"
+           // Else the driver may give a thread more registers than so many threads can have.
+           ".maxntid " +
+           number(plan_.threads) +
+           ", 1, 1\n{\n"
            "  .reg .pred %p<8>;\n  .reg .pred %q<8>;\n  .reg .b32 %r<" +
            lanes + ">;\n  .reg .b64 %d<40>;\n" +
            "  mov.u32 %r0, %ctaid.x;\n  mov.u32 %r1, %ntid.x;\n  mov.u32 %r2, %tid.x;\n"

@@ -82,3 +82,11 @@ TEST_CASE("stream: the assembler takes every kernel", "[bench]") {
     CHECK(std::system(command.c_str()) == 0);
   }
 }
+
+TEST_CASE("stream: every plan can be launched with its number of threads", "[bench]") {
+  // A driver that does not know the number gives each thread up to 255 registers; 1,024 threads have 64 each.
+  for (const auto& plan : plans_for({.read = 1 << 20, .written = 1 << 20, .in_place = 1 << 20})) {
+    CAPTURE(plan.describe());
+    CHECK(stream_ptx(plan).find(".maxntid " + std::to_string(plan.threads) + ", 1, 1\n{") != std::string::npos);
+  }
+}

@@ -71,7 +71,7 @@ void check_refused(const Subject& subject, std::span<const Value> values, const 
   CHECK(result.error().message.find(subject.function.name) != std::string::npos);
   for (const Operand& operand : subject.operands) {
     if (!operand.is_tensor()) continue;
-    std::vector<std::byte> after(operand.before.size());
+    bench::Image after(operand.before.size());
     REQUIRE(operand.buffer.read(after));
     CHECK(after == operand.before);
   }
