@@ -31,6 +31,7 @@ struct BenchOptions {
   std::chrono::milliseconds time_limit{60'000};  ///< per step of a case, after which the worker is killed
   std::filesystem::path worker;                  ///< kernels-worker
   std::filesystem::path provider;                ///< libtvm_ffi.so
+  std::filesystem::path python = {};             ///< the interpreter of benchmark scripts; empty: none
 };
 
 /// What came of one variant. Every function × data type has a row named `probes` (odd, padded and empty
