@@ -30,7 +30,10 @@ std::string percent(const std::optional<bench::Ratio>& share) {
   return share ? share_text(share->value) : "-";
 }
 
-std::vector<std::string> row_cells(const ResultRow& row) {
+/// What a time stands beside: the machine's limit, or what a script itself compares with.
+enum class Beside : std::uint8_t { limit, reference };
+
+std::vector<std::string> row_cells(const ResultRow& row, Beside beside) {
   std::string verdict(bench::name_of(row.result.verdict));
   std::vector<std::string> cells = {"  " + row.workload};
   const auto& timing = row.result.timing;
@@ -41,8 +44,14 @@ std::vector<std::string> row_cells(const ResultRow& row) {
   const auto* cold = timing->find(SeriesKind::cold);
   cells.push_back(time_of(*timing, SeriesKind::cold));
   cells.push_back(cold == nullptr ? "-" : precision_text(cold->summary()));
-  cells.push_back(decimal(timing->gb_per_s(), timing->gb_per_s() < 100 ? 2 : 0));
-  cells.push_back(percent(row.result.share_of_limit()));
+  if (beside == Beside::reference) {
+    const auto speedup = row.result.speedup();
+    cells.push_back(time_of(*timing, SeriesKind::reference));
+    cells.push_back(speedup ? speedup_text(*speedup) : "-");
+  } else {
+    cells.push_back(decimal(timing->gb_per_s(), timing->gb_per_s() < 100 ? 2 : 0));
+    cells.push_back(percent(row.result.share_of_limit()));
+  }
   cells.push_back(time_of(*timing, SeriesKind::warm));
   cells.push_back(time_of(*timing, SeriesKind::single));
   cells.push_back(verdict);
@@ -50,15 +59,17 @@ std::vector<std::string> row_cells(const ResultRow& row) {
 }
 
 /// A line for each function and data type, and below it one for each of its shapes.
-std::vector<std::vector<std::string>> all_cells(const std::vector<const ResultRow*>& rows) {
-  std::vector<std::vector<std::string>> cells = {
-      {"WORKLOAD", "TIME", "+-", "GB/S", "OF LIMIT", "WARM", "ALONE", "RESULT"}};
+std::vector<std::vector<std::string>> all_cells(const std::vector<const ResultRow*>& rows, Beside beside) {
+  const bool is_limit = beside == Beside::limit;
+  std::vector<std::vector<std::string>> cells = {{"WORKLOAD", "TIME", "+-", is_limit ? "GB/S" : "REFERENCE",
+                                                  is_limit ? "OF LIMIT" : "SPEEDUP", "WARM", "ALONE",
+                                                  "RESULT"}};
   const ResultRow* last = nullptr;
   for (const auto* row : rows) {
     if (last == nullptr || last->function != row->function || last->dtype != row->dtype)
       cells.push_back(
-          {row->function + " " + std::string(runtime::name_of(row->dtype)), "", "", "", "", "", "", ""});
-    cells.push_back(row_cells(*row));
+          {function_text(*row), "", "", "", "", "", "", ""});
+    cells.push_back(row_cells(*row, beside));
     last = row;
   }
   for (auto& line : cells)
@@ -109,7 +120,8 @@ std::string device_text(const bench::DeviceRecord& device) {
 
 std::string methods(const std::vector<const ResultRow*>& rows) {
   for (const auto* row : rows)
-    if (const auto& timing = row->result.timing) return "  limit: " + plain(timing->limit_method) + "\n";
+    if (const auto& timing = row->result.timing; timing && !timing->limit_method.empty())
+      return "  limit: " + plain(timing->limit_method) + "\n";
   return {};
 }
 
@@ -117,8 +129,8 @@ std::string reasons(const std::vector<const ResultRow*>& rows) {
   std::string out;
   for (const auto* row : rows)
     if (!row->result.reason.empty())
-      out += "\n" + plain(row->function) + " " + std::string(runtime::name_of(row->dtype)) + " " +
-             plain(row->workload) + ": " + plain(row->result.reason) + "\n";
+      out += "\n" + plain(function_text(*row)) + " " + plain(row->workload) + ": " + plain(row->result.reason) +
+             "\n";
   return out;
 }
 
@@ -143,7 +155,7 @@ std::string subject_text(const bench::RunSettings& settings, const bench::Subjec
              (subject.commit.empty() ? "" : " at " + plain(subject.commit.substr(0, 12))) + "  " +
              plain(subject.variant) + "\n  on " + device_text(device) + "\n" + methods(rows) +
              stops(rows, settings) + disturbances(rows);
-  return out + "\n" + table_within(kColumns, all_cells(rows)) + reasons(rows) + "\n";
+  return out + "\n" + table_within(kColumns, all_cells(rows, subject.runner == "python" ? Beside::reference : Beside::limit)) + reasons(rows) + "\n";
 }
 
 }  // namespace
@@ -159,7 +171,10 @@ std::string bench_text(const bench::Results& results) {
     }
   auto right = std::ranges::count(results.rows, bench::Verdict::right,
                                   [](const ResultRow& row) { return row.result.verdict; });
-  return out + std::to_string(right) + " of " + counted(results.rows.size(), "row") + " right, seed " +
+  auto unchecked = std::ranges::count(results.rows, bench::Verdict::unchecked,
+                                      [](const ResultRow& row) { return row.result.verdict; });
+  return out + std::to_string(right) + " of " + counted(results.rows.size(), "row") + " right, " +
+         (unchecked > 0 ? std::to_string(unchecked) + " not checked, " : "") + "seed " +
          std::to_string(results.settings.seed) + "\n";
 }
 

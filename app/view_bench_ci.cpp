@@ -139,7 +139,7 @@ std::string junit_xml(const std::vector<TestSuite>& suites) {
 
 std::string case_name(const std::string& function, const std::optional<bench::DType>& type,
                       const std::string& workload, const bench::Sizes& sizes) {
-  return function + " " + type_of(type) + " " + workload +
+  return function + (type ? " " + type_of(type) : "") + " " + workload +
          (sizes.empty() ? "" : " " + bench::describe(sizes));
 }
 

@@ -481,7 +481,7 @@ class CpuMeter:
 
     def plan(self):
         kinds = ["cold", "warm"] + (["reference"] if self.reference else [])
-        return {"series": kinds, "limit_method": "none: a script does not say what its kernel must move",
+        return {"series": kinds, "limit_method": "",
                 "method": "cold: one call after %d MiB went through the cache; warm: %d calls per sample; "
                           "time.perf_counter_ns, with the time that Python takes for a call" % (
                               2 * len(self.to) >> 20, self.calls)}
@@ -646,8 +646,7 @@ class CudaMeter:
                   "calls; events" % (self.count, size, self.warm_count) if self.graphs else
                   "cold: one call after a flush of %d MiB, between events; a CUDA graph cannot hold it: %s" % (
                       size, self.why_not))
-        return {"series": kinds, "method": clean(method), "limit_method":
-                "none: a script does not say what its kernel must move"}
+        return {"series": kinds, "method": clean(method), "limit_method": ""}
 
     def sample(self, count):
         samples = {kind: [] for kind in self.plan()["series"]}

@@ -121,7 +121,7 @@ struct Timing {
   std::uint64_t flops = 0;              ///< of one call as the workload declares them; 0: not declared
   Stopped stopped = Stopped::budget;
   std::string method;        ///< in words: buffers in turn, calls per sample, clock
-  std::string limit_method;  ///< which stream kernel was the fastest
+  std::string limit_method;  ///< which stream kernel was the fastest; empty: there is no limit
   Conditions conditions;
 
   const Series* find(SeriesKind kind) const;
