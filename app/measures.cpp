@@ -53,7 +53,8 @@ std::string interval_text(const bench::Summary& summary) {
 }
 
 std::string speedup_text(const bench::Ratio& speedup) {
-  return decimal(speedup.value, 2) + "x (" + decimal(speedup.low, 2) + " to " + decimal(speedup.high, 2) + ")";
+  return decimal(speedup.value, 2) + "x (" + decimal(speedup.low, 2) + " to " + decimal(speedup.high, 2) +
+         ")";
 }
 
 std::string function_text(const bench::ResultRow& row) {

@@ -67,8 +67,7 @@ std::vector<std::vector<std::string>> all_cells(const std::vector<const ResultRo
   const ResultRow* last = nullptr;
   for (const auto* row : rows) {
     if (last == nullptr || last->function != row->function || last->dtype != row->dtype)
-      cells.push_back(
-          {function_text(*row), "", "", "", "", "", "", ""});
+      cells.push_back({function_text(*row), "", "", "", "", "", "", ""});
     cells.push_back(row_cells(*row, beside));
     last = row;
   }
@@ -129,8 +128,8 @@ std::string reasons(const std::vector<const ResultRow*>& rows) {
   std::string out;
   for (const auto* row : rows)
     if (!row->result.reason.empty())
-      out += "\n" + plain(function_text(*row)) + " " + plain(row->workload) + ": " + plain(row->result.reason) +
-             "\n";
+      out += "\n" + plain(function_text(*row)) + " " + plain(row->workload) + ": " +
+             plain(row->result.reason) + "\n";
   return out;
 }
 
@@ -155,7 +154,10 @@ std::string subject_text(const bench::RunSettings& settings, const bench::Subjec
              (subject.commit.empty() ? "" : " at " + plain(subject.commit.substr(0, 12))) + "  " +
              plain(subject.variant) + "\n  on " + device_text(device) + "\n" + methods(rows) +
              stops(rows, settings) + disturbances(rows);
-  return out + "\n" + table_within(kColumns, all_cells(rows, subject.runner == "python" ? Beside::reference : Beside::limit)) + reasons(rows) + "\n";
+  return out + "\n" +
+         table_within(kColumns,
+                      all_cells(rows, subject.runner == "python" ? Beside::reference : Beside::limit)) +
+         reasons(rows) + "\n";
 }
 
 }  // namespace

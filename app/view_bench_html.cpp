@@ -298,8 +298,8 @@ std::string row_html(const bench::Results& results, const ResultRow& row) {
       cell(cold == nullptr ? "" : interval_text(cold->summary()), true) +
       cell(timing == nullptr || timing->bytes == 0 ? "" : decimal(timing->gb_per_s(), 1), true) +
       cell(share ? share_text(share->value) : "", true);
-  for (auto kind : {SeriesKind::limit, SeriesKind::warm, SeriesKind::single, SeriesKind::floor,
-                    SeriesKind::reference})
+  for (auto kind :
+       {SeriesKind::limit, SeriesKind::warm, SeriesKind::single, SeriesKind::floor, SeriesKind::reference})
     out += time_cell(timing, kind);
   const auto speedup = row.result.speedup();
   out += cell(speedup ? speedup_text(*speedup) : "", true);
@@ -374,10 +374,11 @@ std::string device_html(const bench::Results& results, std::uint32_t device) {
                 "Time of the fastest plain stream of the same traffic, as a share of the time of the kernel. "
                 "The line is the 95 % interval.",
                 chart(limit_bars(limited)));
-    out += section("Roofline of the memory",
-                   "Each dot is a row; the dashed line is what plain streams reach.", chart(roofline(limited)));
     out +=
-        section("Latency over size", "Time of one call, nothing of it in the cache.", chart(latency(limited)));
+        section("Roofline of the memory", "Each dot is a row; the dashed line is what plain streams reach.",
+                chart(roofline(limited)));
+    out += section("Latency over size", "Time of one call, nothing of it in the cache.",
+                   chart(latency(limited)));
   }
   if (!rows.empty()) {
     out += section("Samples", "From the fastest to the slowest sample of each row; the line is the median.",

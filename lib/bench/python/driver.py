@@ -176,9 +176,9 @@ class Runner:
         call = getattr(instance, method)
         self.step("calling " + method)
         self.guard(lambda: self.run(call), "raised")
+        self.dtype = dtype_name(getattr(instance, "out", None))
         verify = getattr(instance, "verify_" + name, None)
         verdict, reason = self.check(instance, verify, "verify_" + name)
-        self.dtype = dtype_name(getattr(instance, "out", None))
         if not self.request["timed"]:
             return None, verdict, reason
         self.step("setting up the measurement of " + method)
@@ -266,7 +266,8 @@ def provide_package(runner):
     try:
         return importlib.import_module("kernels.benchmark").Benchmark
     except (ImportError, AttributeError) as error:
-        print("kernels bench: without the Python package `kernels`: %s" % error, file=sys.stderr)
+        if getattr(error, "name", None) != "kernels":
+            print("without the Python package `kernels`: %s" % error, file=sys.stderr)
     request = runner.request
 
     class Benchmark:
