@@ -125,9 +125,11 @@ Result<bench::BenchReport> measure(const Run& run, const bench::BenchOptions& op
                         std::to_string(step.total) + "  " + step.what);
   };
   if (!run.is_script) return bench::bench_variant(target.folder, options, progress, app.stop_token());
-  return bench::bench_scripts(
-      {.repository = target.scripts, .variant = target.folder, .kernel = target.kernel}, options, progress,
-      app.stop_token());
+  return bench::bench_scripts({.repository = target.scripts,
+                               .variant = target.folder,
+                               .kernel = target.kernel,
+                               .needs = target.needs},
+                              options, progress, app.stop_token());
 }
 
 }  // namespace

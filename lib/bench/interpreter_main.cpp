@@ -81,12 +81,12 @@ void sweep() {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   sigprocmask(SIG_SETMASK, &signals, nullptr);
   const std::string file = "/proc/self/fd/" + std::to_string(driver);
-  execlp(interpreter, interpreter, "-u", "-B", file.c_str(), static_cast<char*>(nullptr));
-  const std::string reason = "cannot start `" + std::string(interpreter) + "`: " + std::strerror(errno);
-  CaseAnswer answer;
-  answer.result.verdict = Verdict::failed;
-  answer.result.reason = reason;
-  (void)write_frame(kAnswer, "{\"answer\":" + encode(answer) + "}");
+  if (execlp(interpreter, interpreter, "-u", "-B", file.c_str(), static_cast<char*>(nullptr)) != 0) {
+    CaseAnswer answer;
+    answer.result.verdict = Verdict::failed;
+    answer.result.reason = "cannot start `" + std::string(interpreter) + "`: " + std::strerror(errno);
+    (void)write_frame(kAnswer, "{\"answer\":" + encode(answer) + "}");
+  }
   _exit(127);
 }
 

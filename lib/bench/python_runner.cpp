@@ -54,7 +54,8 @@ class ScriptRunner {
     std::error_code code;
     target_ = {.repository = fs::absolute(target.repository, code).lexically_normal(),
                .variant = fs::absolute(target.variant, code).lexically_normal(),
-               .kernel = target.kernel};
+               .kernel = target.kernel,
+               .needs = target.needs};
     if (options.device == runtime::DeviceKind::cpu) report_.device = cpu_device();
   }
 
@@ -124,6 +125,7 @@ class ScriptRunner {
                     {"repository", target_.repository.string()},
                     {"variant", target_.variant.string()},
                     {"kernel", target_.kernel},
+                    {"needs", needs_json()},
                     {"device", options_.device == runtime::DeviceKind::cuda ? "cuda" : "cpu"},
                     {"index", options_.device_index},
                     {"cache_bytes", cpu_cache_bytes()},
@@ -134,6 +136,13 @@ class ScriptRunner {
                            .payload = request.dump(-1, ' ', false, json::error_handler_t::replace),
                            .environment = environment_for(target_)},
         {.program = options_.worker, .time_limit = options_.time_limit});
+  }
+
+  json needs_json() const {
+    json out = json::object();
+    for (const auto& [repo, folder] : target_.needs)
+      out[repo] = folder.string();
+    return out;
   }
 
   Status run(const Job& job) {

@@ -21,7 +21,10 @@ constexpr std::uint64_t kMostScript = 16 << 20;
 /// The commit with the name that led to it.
 Result<Listing> find_revision(const QueryInputs& inputs, const RepoId& repo, const RevisionChoice& choice,
                               const std::stop_token& stop) {
-  auto listings = list_revisions(inputs, repo, choice, {}, stop);
+  auto listings = list_revisions(inputs, repo, choice,
+                                 {.metadata = inputs.settings.offline ? ListingScope::WithMetadata::asked
+                                                                      : ListingScope::WithMetadata::none},
+                                 stop);
   if (!listings) return fail(std::move(listings).error());
   if (listings->empty()) return fail(Errc::not_found, "`" + repo.str() + "` has no such revision");
   return std::move(listings->back());
@@ -85,29 +88,57 @@ Result<BenchTarget> target_of(const cache::Layout& layout, LockFiles files, cons
                               const Commit& commit, const Target& target, const std::stop_token& stop) {
   auto targets = locked_bench_targets(layout, files, target, stop);
   if (!targets) return fail(std::move(targets).error());
-  for (auto& one : *targets)
-    if (one.kernel == repo.str()) {
-      one.scripts = layout.snapshot(repo, commit);
-      return std::move(one);
-    }
-  return fail(Errc::not_found, "`" + repo.str() + "` is not in its own lock");
+  std::optional<BenchTarget> found;
+  std::map<std::string, fs::path> needs;
+  for (auto& one : *targets) {
+    if (one.kernel == repo.str() && one.commit == commit.str())
+      found = std::move(one);
+    else
+      needs[one.kernel] = one.folder;
+  }
+  if (!found) return fail(Errc::not_found, "`" + repo.str() + "` is not in its own lock");
+  found->scripts = layout.snapshot(repo, commit);
+  found->needs = std::move(needs);
+  return std::move(*found);
 }
 
-Result<BenchTarget> cached_target(const cache::Layout& layout, const RepoId& repo, const Listing& listing,
+RevisionChoice choice_of(const KernelDependency& dependency) {
+  using Kind = RevisionChoice::Kind;
+  const auto* number = std::get_if<std::uint64_t>(&dependency.version);
+  if (number != nullptr) return {.kind = Kind::version, .version = *number, .revision = {}};
+  return {.kind = Kind::revision, .version = 0, .revision = std::get<std::string>(dependency.version)};
+}
+
+/// The kernel and those that it needs, as the cache has them; each once.
+Status add_pins(const QueryInputs& inputs, const RepoId& repo, const Listing& listing, LockPins& pins,
+                const std::stop_token& stop) {
+  for (const auto& pin : pins.pins)
+    if (pin.repo == repo) return {};
+  pins.pins.push_back(
+      {.repo = repo, .requirement = std::nullopt, .commit = listing.commit, .variant_hashes = {}});
+  for (const auto& [variant, metadata] : listing.metadata) {
+    if (!metadata) continue;
+    for (const auto& dependency : metadata->kernel_depends) {
+      auto needed = find_revision(inputs, dependency.repo, choice_of(dependency), stop);
+      if (!needed)
+        return fail(std::move(needed).error().while_doing("looking for what `" + repo.str() + "` needs"));
+      if (auto added = add_pins(inputs, dependency.repo, *needed, pins, stop); !added) return added;
+    }
+  }
+  return {};
+}
+
+Result<BenchTarget> cached_target(const QueryInputs& inputs, const RepoId& repo, const Listing& listing,
                                   const Target& target, const std::stop_token& stop) {
+  cache::Layout layout(inputs.settings.cache, inputs.settings.state);
   std::vector<FileEntry> scripts;
   for (const auto& file : listing.files)
     if (file.path.str().starts_with("benchmarks/")) scripts.push_back(file);
   if (auto right = check_scripts(layout.snapshot(repo, listing.commit), scripts); !right)
     return fail(std::move(right).error());
-  LockFiles files{.folder = {},
-                  .lock_text = {},
-                  .pins = {.form = LockForm::v2,
-                           .pins = {{.repo = repo,
-                                     .requirement = std::nullopt,
-                                     .commit = listing.commit,
-                                     .variant_hashes = {}}}},
-                  .sum = std::nullopt};
+  LockFiles files{.folder = {}, .lock_text = {}, .pins = {}, .sum = std::nullopt};
+  if (auto pinned = add_pins(inputs, repo, listing, files.pins, stop); !pinned)
+    return fail(std::move(pinned).error());
   return target_of(layout, std::move(files), repo, listing.commit, target, stop);
 }
 
@@ -120,7 +151,7 @@ Result<BenchTarget> repository_bench_target(const BenchRepository& request, cons
   cache::Layout layout(settings.cache, settings.state);
   auto listing = find_revision(request.inputs, repo, choice, stop);
   if (!listing) return fail(std::move(listing).error());
-  if (settings.offline) return cached_target(layout, repo, *listing, target, stop);
+  if (settings.offline) return cached_target(request.inputs, repo, *listing, target, stop);
   auto lock = lock_one(request.inputs, repo, listing->named, stop);
   if (!lock) return fail(std::move(lock).error());
   const auto* kernel = direct_kernel(*lock);

@@ -399,6 +399,32 @@ TEST_CASE("bench: a repository is downloaded and measured, and offline measured 
   CHECK(by_flag.status == 0);
 }
 
+TEST_CASE("bench: a kernel that needs another one gets it, online and offline", "[cli]") {
+  World world;
+  publish(world);
+  world.publish(
+      {.repo = "acme/twice",
+       .variants = {{"tvm-ffi01-cpu-x86_64-linux",
+                     {{"__init__.py",
+                       "from kernels import get_kernel_dep\n\nadder = get_kernel_dep('acme/adder')\n\n\n"
+                       "def add_one(out, x):\n    adder.add_one(out, x)\n"}}}},
+       .root_files = {{"benchmarks/benchmark.py", std::string(kHead) + kVerify}},
+       .kernel_depends = R"([{"repo-id": "acme/adder", "version": 1}])"});
+  const std::vector<std::string> bench = {"bench", "acme/twice", "--device", "cpu", "--validate-only"};
+  const auto online = world.kernels(bench);
+  INFO(online.out << online.err);
+  CHECK(online.status == 0);
+  auto arguments = bench;
+  arguments.insert(arguments.begin(), "--offline");
+  const auto offline = world.kernels(arguments);
+  INFO(offline.out << offline.err);
+  CHECK(offline.status == 0);
+  fs::remove_all(world.cache() / "kernels--acme--adder");
+  const auto without = world.kernels(arguments);
+  CHECK(without.status == 1);
+  CHECK(has(without.err, "acme/adder"));
+}
+
 TEST_CASE("bench: a repository that is not there, not trusted or named twice is an error that says so",
           "[cli]") {
   World world;

@@ -5,8 +5,8 @@
 #   tests/gpu/run.sh run FOLDER [PART…]   there: runs it; results go to $OUT, or FOLDER/results without that
 #
 # Parts: kernels (conformance and bench), planted (faults that must be named), agreement (with Triton
-# and Nsight Compute), example, torch, python (benchmark scripts; needs PyTorch), inspect (what `check` says against what runs, and against
-# cuobjdump; needs nvcc); without any, all of them.
+# and Nsight Compute), example, torch, python (benchmark scripts; needs PyTorch), inspect (what `check`
+# says against what runs, and against cuobjdump; needs nvcc); without any, all of them.
 #
 # `run` needs a CUDA driver and the C++ runtime of the system, nothing else. It ends with 0 if all is right.
 set -u

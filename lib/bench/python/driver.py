@@ -157,8 +157,7 @@ class Runner:
 
     def load_kernel(self):
         self.step("loading the kernel")
-        folder = self.request["variant"]
-        return load_variant(folder)
+        return load_variant(self.request["variant"], self.request["needs"])
 
     # --- one case ---
 
@@ -285,12 +284,12 @@ def provide_package(runner):
         folder = os.path.abspath(str(path))
         if folder not in (os.path.abspath(request["repository"]), os.path.abspath(request["variant"])):
             raise ImportError("only the kernel that is measured can be loaded without the Python package `kernels`")
-        return load_variant(request["variant"])
+        return load_variant(request["variant"], request["needs"])
 
     def get_kernel(repo_id, *_args, **_options):
         if repo_id != request["kernel"]:
             raise ImportError("`%s` cannot be loaded without the Python package `kernels`" % repo_id)
-        return load_variant(request["variant"])
+        return load_variant(request["variant"], request["needs"])
 
     package = sys.modules.get("kernels")
     if package is None:
@@ -298,6 +297,7 @@ def provide_package(runner):
         package.__path__ = []
         package.get_kernel = get_kernel
         package.get_local_kernel = get_local_kernel
+        package.get_kernel_dep = Needs.find
         sys.modules["kernels"] = package
     module = types.ModuleType("kernels.benchmark")
     module.Benchmark = Benchmark
@@ -306,7 +306,35 @@ def provide_package(runner):
     return Benchmark
 
 
-def load_variant(folder):
+class Needs:
+    """The kernels that one which is being loaded may ask for, where the package is not there to keep them."""
+
+    loading = []
+
+    def __init__(self, modules):
+        self.modules = modules
+
+    def __enter__(self):
+        Needs.loading.append(self.modules)
+
+    def __exit__(self, *_error):
+        Needs.loading.pop()
+
+    @staticmethod
+    def find(repo_id):
+        if not Needs.loading or repo_id not in Needs.loading[-1]:
+            raise ImportError("`%s` is no kernel that this one says it needs, or it is not in the cache" % repo_id)
+        return Needs.loading[-1][repo_id]
+
+
+def while_loading(modules):
+    try:
+        return importlib.import_module("kernels.deps").use_kernel_deps(modules)
+    except (ImportError, AttributeError):
+        return Needs(modules)
+
+
+def load_variant(folder, needs):
     """The Python module of `build/<variant>`: its `__init__.py`, or that of the folder with the kernel's name in it."""
     with open(os.path.join(folder, "metadata.json"), encoding="utf-8") as file:
         metadata = json.load(file)
@@ -314,6 +342,8 @@ def load_variant(folder):
     identity = re.sub(r"[^A-Za-z0-9_]", "_", str(metadata.get("id") or "_" + name + "_bench"))
     if identity in sys.modules:
         return sys.modules[identity]
+    wanted = [one.get("repo-id") for one in metadata.get("kernel-depends") or []]
+    modules = {one: load_variant(needs[one], needs) for one in wanted if one in needs}
     for file in (os.path.join(folder, "__init__.py"), os.path.join(folder, name, "__init__.py")):
         if os.path.isfile(file):
             break
@@ -323,7 +353,8 @@ def load_variant(folder):
     module = importlib.util.module_from_spec(spec)
     sys.modules[identity] = module
     try:
-        spec.loader.exec_module(module)
+        with while_loading(modules):
+            spec.loader.exec_module(module)
     except BaseException:
         sys.modules.pop(identity, None)
         raise

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -25,6 +26,8 @@ struct ScriptTarget {
   std::filesystem::path repository;  ///< holds `benchmarks/`
   std::filesystem::path variant;     ///< `build/<variant>`
   std::string kernel;                ///< the name under which a script may ask for it too
+  std::map<std::string, std::filesystem::path> needs =
+      {};  ///< kernels that it needs: their variants' folders
 };
 
 /// The scripts of a repository, sorted; none without a folder `benchmarks`. At most a hundred.

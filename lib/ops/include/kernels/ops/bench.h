@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct BenchTarget {
   /// The repository whose `benchmarks/` may be run. Empty: none, as for what a lock names: it says nothing of
   /// these files, so that their bytes cannot be checked.
   std::filesystem::path scripts = {};
+  std::map<std::string, std::filesystem::path> needs = {};  ///< of a repository: the kernels that it needs
 };
 
 /// The variants of a project's lock for a target, each complete and verified in the cache: machine code runs
