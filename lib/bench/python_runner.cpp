@@ -29,7 +29,6 @@ std::vector<std::pair<std::string, std::string>> environment_for(const ScriptTar
   std::vector<std::pair<std::string, std::string>> out = {{"PYTHONDONTWRITEBYTECODE", "1"},
                                                           {"HF_HUB_OFFLINE", "1"},
                                                           {"HF_HUB_DISABLE_IMPLICIT_TOKEN", "1"},
-                                                          {"HF_HUB_DISABLE_TELEMETRY", "1"},
                                                           {"HF_TOKEN_PATH", "/dev/null"}};
   const auto place = target.repository.string();
   const bool can_be_named = (target.kernel + place).find_first_of(":=") == std::string::npos;
