@@ -85,7 +85,7 @@ void sweep() {
     CaseAnswer answer;
     answer.result.verdict = Verdict::failed;
     answer.result.reason = "cannot start `" + std::string(interpreter) + "`: " + std::strerror(errno);
-    (void)write_frame(kAnswer, "{\"answer\":" + encode(answer) + "}");
+    if (auto sent = write_frame(kAnswer, "{\"answer\":" + encode(answer) + "}"); !sent) _exit(1);
   }
   _exit(127);
 }

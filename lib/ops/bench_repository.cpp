@@ -84,7 +84,7 @@ const LockedKernel* direct_kernel(const Lock& lock) {
   return found == lock.kernels.end() ? nullptr : &*found;
 }
 
-Result<BenchTarget> target_of(const cache::Layout& layout, LockFiles files, const RepoId& repo,
+Result<BenchTarget> target_of(const cache::Layout& layout, const LockFiles& files, const RepoId& repo,
                               const Commit& commit, const Target& target, const std::stop_token& stop) {
   auto targets = locked_bench_targets(layout, files, target, stop);
   if (!targets) return fail(std::move(targets).error());
@@ -139,7 +139,7 @@ Result<BenchTarget> cached_target(const QueryInputs& inputs, const RepoId& repo,
   LockFiles files{.folder = {}, .lock_text = {}, .pins = {}, .sum = std::nullopt};
   if (auto pinned = add_pins(inputs, repo, listing, files.pins, stop); !pinned)
     return fail(std::move(pinned).error());
-  return target_of(layout, std::move(files), repo, listing.commit, target, stop);
+  return target_of(layout, files, repo, listing.commit, target, stop);
 }
 
 }  // namespace
@@ -172,7 +172,7 @@ Result<BenchTarget> repository_bench_target(const BenchRepository& request, cons
   const auto place = kernel->repo;
   const auto commit = kernel->commit;
   LockFiles files{.folder = {}, .lock_text = {}, .pins = {}, .sum = std::move(*lock)};
-  return target_of(layout, std::move(files), place, commit, target, stop);
+  return target_of(layout, files, place, commit, target, stop);
 }
 
 }  // namespace kernels::ops
