@@ -35,15 +35,36 @@ Result<std::optional<std::pair<RepoId, ops::RevisionChoice>>> parse_repository(c
   return std::pair(std::move(*repo), std::move(*choice));
 }
 
-Result<ops::BenchTarget> find_repository(const std::pair<RepoId, ops::RevisionChoice>& repository,
-                                         const Target& target, const hub::Settings& settings, App& app) {
+static Result<ops::BenchRepository> to_request(const hub::Settings& settings, const App& app) {
   auto rules = signature_rules({}, {});
   if (!rules) return fail(std::move(rules).error());
-  return ops::repository_bench_target(
-      {.inputs = {.settings = settings, .user_agent = app.user_agent()},
-       .signatures = *rules,
-       .links = settings.use_symlinks ? cache::Links::symlinks : cache::Links::copies},
-      repository.first, repository.second, target, app.events(), app.stop_token());
+  return ops::BenchRepository{.inputs = {.settings = settings, .user_agent = app.user_agent()},
+                              .signatures = *rules,
+                              .links = settings.use_symlinks ? cache::Links::symlinks : cache::Links::copies};
+}
+
+Result<ops::BenchTarget> find_repository(const std::pair<RepoId, ops::RevisionChoice>& repository,
+                                         const Target& target, const hub::Settings& settings, App& app) {
+  auto request = to_request(settings, app);
+  if (!request) return fail(std::move(request).error());
+  return ops::repository_bench_target(*request, repository.first, repository.second, target, app.events(),
+                                      app.stop_token());
+}
+
+Result<std::vector<ops::BenchTarget>> find_locked(const ops::LockFiles& files, const Target& target,
+                                                  const hub::Settings& settings, App& app) {
+  auto targets = ops::locked_bench_targets(cache::Layout(settings.cache, settings.state), files, target,
+                                           app.stop_token());
+  if (!targets) return targets;
+  auto request = to_request(settings, app);
+  if (!request) return fail(std::move(request).error());
+  for (auto& one : *targets) {
+    std::error_code code;
+    if (std::filesystem::exists(one.folder / "workloads.toml", code)) continue;
+    if (auto added = ops::add_scripts(*request, one, app.events(), app.stop_token()); !added)
+      return fail(std::move(added).error());
+  }
+  return targets;
 }
 
 }  // namespace kernels::app

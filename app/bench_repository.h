@@ -20,4 +20,9 @@ Result<std::optional<std::pair<RepoId, ops::RevisionChoice>>> parse_repository(c
 Result<ops::BenchTarget> find_repository(const std::pair<RepoId, ops::RevisionChoice>& repository,
                                          const Target& target, const hub::Settings& settings, App& app);
 
+/// The kernels of a lock; those without a workloads.toml with the scripts of their repositories. Errors  as
+/// of `ops::locked_bench_targets` and `ops::add_scripts`.
+Result<std::vector<ops::BenchTarget>> find_locked(const ops::LockFiles& files, const Target& target,
+                                                  const hub::Settings& settings, App& app);
+
 }  // namespace kernels::app

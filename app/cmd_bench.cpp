@@ -127,9 +127,7 @@ Result<std::vector<ops::BenchTarget>> find_targets(const CommandLine& line, cons
                     .with_hint("leave out `--version` and `--revision`"));
   auto files = ops::load_lock_files(line.what);
   if (!files) return fail(std::move(files).error());
-  if (*files)
-    return ops::locked_bench_targets(cache::Layout(settings.cache, settings.state), **files, target,
-                                     app.stop_token());
+  if (*files) return find_locked(**files, target, settings, app);
   if (std::filesystem::exists(std::filesystem::path(line.what) / "kernels.toml", code))
     return fail(Error(Errc::invalid_argument, "there is no `kernels.lock` in `" + line.what + "`")
                     .with_hint("run `kernels lock` and `kernels download` first"));

@@ -51,6 +51,9 @@ Result<std::vector<BenchTarget>> locked_bench_targets(const cache::Layout& layou
                    .variant = row.variant,
                    .folder = layout.snapshot(*row.repo, *Commit::parse(row.commit)) / "build" / row.variant});
   }
+  for (auto& target : out)
+    for (const auto& other : out)
+      if (other.kernel != target.kernel) target.needs[other.kernel] = other.folder;
   return out;
 }
 

@@ -88,18 +88,12 @@ Result<BenchTarget> target_of(const cache::Layout& layout, const LockFiles& file
                               const Commit& commit, const Target& target, const std::stop_token& stop) {
   auto targets = locked_bench_targets(layout, files, target, stop);
   if (!targets) return fail(std::move(targets).error());
-  std::optional<BenchTarget> found;
-  std::map<std::string, fs::path> needs;
   for (auto& one : *targets) {
-    if (one.kernel == repo.str() && one.commit == commit.str())
-      found = std::move(one);
-    else
-      needs[one.kernel] = one.folder;
+    if (one.kernel != repo.str() || one.commit != commit.str()) continue;
+    one.scripts = layout.snapshot(repo, commit);
+    return std::move(one);
   }
-  if (!found) return fail(Errc::not_found, "`" + repo.str() + "` is not in its own lock");
-  found->scripts = layout.snapshot(repo, commit);
-  found->needs = std::move(needs);
-  return std::move(*found);
+  return fail(Errc::not_found, "`" + repo.str() + "` is not in its own lock");
 }
 
 RevisionChoice choice_of(const KernelDependency& dependency) {
@@ -128,12 +122,18 @@ Status add_pins(const QueryInputs& inputs, const RepoId& repo, const Listing& li
   return {};
 }
 
+/// Those of the files that are scripts, or belong to them.
+std::vector<FileEntry> scripts_among(const std::vector<FileEntry>& files) {
+  std::vector<FileEntry> out;
+  for (const auto& file : files)
+    if (file.path.str().starts_with("benchmarks/")) out.push_back(file);
+  return out;
+}
+
 Result<BenchTarget> cached_target(const QueryInputs& inputs, const RepoId& repo, const Listing& listing,
                                   const Target& target, const std::stop_token& stop) {
   cache::Layout layout(inputs.settings.cache, inputs.settings.state);
-  std::vector<FileEntry> scripts;
-  for (const auto& file : listing.files)
-    if (file.path.str().starts_with("benchmarks/")) scripts.push_back(file);
+  const auto scripts = scripts_among(listing.files);
   if (auto right = check_scripts(layout.snapshot(repo, listing.commit), scripts); !right)
     return fail(std::move(right).error());
   LockFiles files{.folder = {}, .lock_text = {}, .pins = {}, .sum = std::nullopt};
@@ -173,6 +173,55 @@ Result<BenchTarget> repository_bench_target(const BenchRepository& request, cons
   const auto commit = kernel->commit;
   LockFiles files{.folder = {}, .lock_text = {}, .pins = {}, .sum = std::move(*lock)};
   return target_of(layout, files, place, commit, target, stop);
+}
+
+/// Brings the scripts of a kernel whose variant is there. Errors  as of `download`.
+static Result<std::vector<FileEntry>> fetch_scripts(const BenchRepository& request,
+                                                    const cache::Layout& layout, const LockedKernel& kernel,
+                                                    const EventSink& events, const std::stop_token& stop) {
+  const auto& settings = request.inputs.settings;
+  if (settings.offline) {
+    auto files = cache::list_snapshot_files(layout, kernel.repo, kernel.commit);
+    if (!files) return files;
+    return scripts_among(*files);
+  }
+  auto scripts = list_benchmarks(request.inputs, kernel, stop);
+  if (!scripts || scripts->empty()) return scripts;
+  DownloadPlan plan;
+  plan.kernels.push_back({.kernel = &kernel, .files = {}});
+  add_to_plan(layout, kernel, *scripts, plan);
+  auto downloaded = download(layout, plan,
+                             {.settings = settings,
+                              .user_agent = request.inputs.user_agent,
+                              .links = request.links,
+                              .signatures = request.signatures},
+                             events, stop);
+  if (!downloaded) return fail(std::move(downloaded).error());
+  return scripts;
+}
+
+Status add_scripts(const BenchRepository& request, BenchTarget& target, const EventSink& events,
+                   const std::stop_token& stop) {
+  auto repo = RepoId::parse(target.kernel);
+  auto commit = Commit::parse(target.commit);
+  if (!repo || !commit) return {};
+  const LockedKernel kernel{.repo = *repo,
+                            .requirement = Requirement::of_revision(target.commit),
+                            .commit = *commit,
+                            .ref = target.commit,
+                            .asked_for = std::nullopt,
+                            .hub_name = {},
+                            .variants = {}};
+  const auto& settings = request.inputs.settings;
+  const cache::Layout layout(settings.cache, settings.state);
+  auto scripts = fetch_scripts(request, layout, kernel, events, stop);
+  if (!scripts)
+    return fail(std::move(scripts).error().while_doing("fetching the scripts of `" + target.kernel + "`"));
+  if (scripts->empty()) return {};
+  const auto snapshot = layout.snapshot(*repo, *commit);
+  if (auto right = check_scripts(snapshot, *scripts); !right) return right;
+  target.scripts = snapshot;
+  return {};
 }
 
 }  // namespace kernels::ops

@@ -425,6 +425,29 @@ TEST_CASE("bench: a kernel that needs another one gets it, online and offline", 
   CHECK(has(without.err, "acme/adder"));
 }
 
+TEST_CASE("bench: a locked kernel without workloads is measured by the scripts of its commit", "[cli]") {
+  World world;
+  publish(world);
+  world.project("[dependencies]\n\"acme/adder\" = 1\n");
+  REQUIRE(world.kernels({"lock"}).status == 0);
+  REQUIRE(world.kernels({"download"}).status == 0);
+  const auto has_script = [&] {
+    for (const auto& file : World::files_below(world.cache()))
+      if (has(file, "benchmark.py")) return true;
+    return false;
+  };
+  CHECK_FALSE(has_script());
+  const auto offline = world.kernels({"--offline", "bench", "--device", "cpu", "--validate-only"});
+  CHECK(offline.status == 1);
+  CHECK(has(offline.err, "workloads.toml"));
+  const auto run = world.kernels({"bench", "--device", "cpu", "--validate-only", "--json"});
+  INFO(run.out << run.err);
+  CHECK(run.status == 0);
+  CHECK(json::parse(run.out)["subjects"][0]["runner"] == "python");
+  CHECK(has_script());
+  CHECK(world.kernels({"--offline", "bench", "--device", "cpu", "--validate-only"}).status == 0);
+}
+
 TEST_CASE("bench: a repository that is not there, not trusted or named twice is an error that says so",
           "[cli]") {
   World world;

@@ -20,10 +20,11 @@ struct BenchTarget {
   std::string commit;  ///< empty for a folder
   std::string variant;
   std::filesystem::path folder;
-  /// The repository whose `benchmarks/` may be run. Empty: none, as for what a lock names: it says nothing of
-  /// these files, so that their bytes cannot be checked.
+  /// The repository whose `benchmarks/` may be run. Empty: none, as long as nobody has checked these files: a
+  /// lock says nothing of them.
   std::filesystem::path scripts = {};
-  std::map<std::string, std::filesystem::path> needs = {};  ///< of a repository: the kernels that it needs
+  /// The other kernels of the same lock, by their repositories: those that this one needs are among them.
+  std::map<std::string, std::filesystem::path> needs = {};
 };
 
 /// The variants of a project's lock for a target, each complete and verified in the cache: machine code runs
@@ -52,6 +53,11 @@ struct BenchRepository {
 Result<BenchTarget> repository_bench_target(const BenchRepository& request, const RepoId& repo,
                                             const RevisionChoice& choice, const Target& target,
                                             const EventSink& events, const std::stop_token& stop);
+
+/// Fetches `benchmarks/` of a locked kernel at its commit, as far as it has one, and checks it as above.
+/// Errors  as of `download`; integrity.
+Status add_scripts(const BenchRepository& request, BenchTarget& target, const EventSink& events,
+                   const std::stop_token& stop);
 
 /// What a variant's folder holds, as one number: SHA-256 over the names and contents of its files, hex. The
 /// same for the same bytes wherever they are. Bytecode does not count. Errors  io.
