@@ -151,8 +151,8 @@ TestCase case_of(const bench::Results& results, const ResultRow& row) {
   if (row.result.timing)
     if (const auto* cold = row.result.timing->find(SeriesKind::cold))
       out.nanoseconds = cold->summary().median;
-  if (bench::may_have_time(row.result.verdict)) return out;
-  out.outcome = Outcome::failed;
+  if (row.result.verdict == bench::Verdict::right) return out;
+  out.outcome = row.result.verdict == bench::Verdict::unchecked ? Outcome::skipped : Outcome::failed;
   out.type = bench::name_of(row.result.verdict);
   out.message = row.result.reason.empty() ? out.type : row.result.reason;
   return out;

@@ -113,7 +113,8 @@ class ScriptRunner {
   }
 
   void tell(const std::string& title, const std::string& what) const {
-    if (progress_) progress_({.done = done_, .total = total_, .what = title + ": " + what});
+    if (progress_)
+      progress_({.done = done_, .total = std::max(total_, done_ + 1), .what = title + ": " + what});
   }
 
   Result<WorkerSession> start(const fs::path& script, json request) const {

@@ -170,6 +170,8 @@ TEST_CASE("bench: whatever a script does becomes a verdict with its reason", "[c
       {"itself", in_verify("return self.out"), "not checked", "verify_small returns `self.out` itself"},
       {"nothing", in_setup("self.x = []") + "    def verify_small(self):\n        return [1.0]\n", "failed",
        "`self.out` holds nothing to compare with"},
+      {"empty", in_setup("self.x = []; self.out = []") + "    def verify_small(self):\n        return []\n",
+       "not checked", "is empty"},
       {"strings", in_verify("return 'abc'"), "failed", "a str cannot be compared"},
       {"closes everything", in_call("os.closerange(3, 100)"), "crashed",
        "no answer while calling benchmark_small; its last output: "},
