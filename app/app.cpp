@@ -85,6 +85,10 @@ const machine::Detected& App::machine() {
   return *machine_;
 }
 
+void App::use_python(const std::string& python) {
+  machine_ = machine::detect(hub::process_environment(), python);
+}
+
 EventSink App::events() {
   return [this](const Event& event) { reporter_.handle(event); };
 }

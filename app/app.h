@@ -39,6 +39,8 @@ class App {
   Result<hub::Settings> settings() const;
   /// This machine; found out once.
   const machine::Detected& machine();
+  /// From now on with this interpreter or environment in place of the active one.
+  void use_python(const std::string& python);
   EventSink events();
   /// Set by the first Ctrl-C or SIGTERM; a second one ends the program at once.
   std::stop_token stop_token();

@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include "kernels/bench/python_runner.h"
+
 #include "version.h"
 
 namespace kernels::app {
@@ -54,20 +56,24 @@ bench::Results new_results(const bench::BenchOptions& options, App& app) {
   return results;
 }
 
-/// The index of the device in the results, which it joins if it is new.
+/// The index of the device in the results, which it joins if it is new. Runners know more or less of a
+/// device.
 std::uint32_t index_of(bench::Results& results, const bench::DeviceRecord& device) {
-  auto found = std::ranges::find(results.devices, device);
+  auto found = std::ranges::find_if(results.devices, [&](const auto& known) {
+    return known.kind == device.kind && known.index == device.index;
+  });
   if (found == results.devices.end()) found = results.devices.insert(found, device);
   return static_cast<std::uint32_t>(found - results.devices.begin());
 }
 
-std::uint32_t add_subject(bench::Results& results, const ops::BenchTarget& target, std::string fingerprint) {
+std::uint32_t add_subject(bench::Results& results, const ops::BenchTarget& target,
+                          const std::string& fingerprint, const std::string& runner) {
   results.subjects.push_back({.kernel = target.kernel,
                               .commit = target.commit,
                               .variant = target.variant,
-                              .variant_sha256 = std::move(fingerprint),
+                              .variant_sha256 = fingerprint,
                               .library = {},
-                              .runner = {},
+                              .runner = runner,
                               .layer = {}});
   return static_cast<std::uint32_t>(results.subjects.size() - 1);
 }
@@ -87,29 +93,72 @@ void add(bench::Results& results, std::uint32_t subject, bench::BenchReport repo
   }
 }
 
+/// One runner of a target: what measures it, and where its rows go.
+struct Run {
+  const ops::BenchTarget* target;
+  std::uint32_t subject;
+  bool is_script;
+};
+
+/// Kernels by their workloads.toml, repositories by their scripts; what has neither is said to lack the
+/// first.
+Result<std::vector<Run>> runs_of(bench::Results& results, const std::vector<ops::BenchTarget>& targets,
+                                 const bench::BenchOptions& options) {
+  std::vector<Run> out;
+  for (const auto& target : targets) {
+    auto fingerprint = ops::variant_fingerprint(target.folder);
+    if (!fingerprint) return fail(std::move(fingerprint).error());
+    std::error_code code;
+    // A script chooses its shapes itself.
+    bool has_scripts =
+        !target.scripts.empty() && !options.by_hand && !bench::benchmark_scripts(target.scripts).empty();
+    if (!has_scripts || std::filesystem::exists(target.folder / "workloads.toml", code))
+      out.push_back({&target, add_subject(results, target, *fingerprint, "tvm-ffi"), false});
+    if (has_scripts) out.push_back({&target, add_subject(results, target, *fingerprint, "python"), true});
+  }
+  return out;
+}
+
+Result<bench::BenchReport> measure(const Run& run, const bench::BenchOptions& options, App& app) {
+  const auto& target = *run.target;
+  const auto progress = [&](const bench::BenchProgress& step) {
+    app.out().show_step(target.kernel + " " + std::to_string(step.done + 1) + "/" +
+                        std::to_string(step.total) + "  " + step.what);
+  };
+  if (!run.is_script) return bench::bench_variant(target.folder, options, progress, app.stop_token());
+  return bench::bench_scripts({.repository = target.scripts,
+                               .variant = target.folder,
+                               .kernel = target.kernel,
+                               .needs = target.needs},
+                              options, progress, app.stop_token());
+}
+
 }  // namespace
 
 Result<bench::Results> measure_targets(const std::vector<ops::BenchTarget>& targets,
                                        const std::vector<Device>& devices, bench::BenchOptions options,
                                        App& app) {
   auto results = new_results(options, app);
-  for (const auto& target : targets) {
-    auto fingerprint = ops::variant_fingerprint(target.folder);
-    if (!fingerprint) return fail(std::move(fingerprint).error());
-    auto subject = add_subject(results, target, std::move(*fingerprint));
-    auto progress = [&](const bench::BenchProgress& step) {
-      app.out().show_step(target.kernel + " " + std::to_string(step.done + 1) + "/" +
-                          std::to_string(step.total) + "  " + step.what);
-    };
+  auto runs = runs_of(results, targets, options);
+  if (!runs) return fail(std::move(runs).error());
+  std::optional<Error> nothing;
+  for (const auto& run : *runs) {
     for (const auto& device : devices) {
       if (app.stop_token().stop_requested()) return results;
       options.device = device.kind;
       options.device_index = device.index;
-      auto report = bench::bench_variant(target.folder, options, progress, app.stop_token());
-      if (!report) return fail(std::move(report).error().while_doing("measuring `" + target.kernel + "`"));
-      add(results, subject, std::move(*report), options);
+      auto report = measure(run, options, app);
+      if (report) {
+        add(results, run.subject, std::move(*report), options);
+        continue;
+      }
+      auto error = std::move(report).error().while_doing("measuring `" + run.target->kernel + "`");
+      // Filters may be meant for one runner of several.
+      if (error.code() != Errc::no_match || runs->size() == 1) return fail(std::move(error));
+      nothing = std::move(error);
     }
   }
+  if (results.rows.empty() && nothing) return fail(std::move(*nothing));
   return results;
 }
 

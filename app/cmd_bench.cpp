@@ -6,6 +6,7 @@
 #include "kernels/ops/project_files.h"
 
 #include "bench_files.h"
+#include "bench_repository.h"
 #include "bench_run.h"
 #include "commands.h"
 #include "torch_files.h"
@@ -41,6 +42,10 @@ struct CommandLine {
   double time_limit = 60;
   std::optional<std::string> provider;
   std::optional<std::string> torch_lib;
+  std::optional<std::string> python;
+  RevisionFlags revision;
+  std::size_t iterations = 0;
+  std::size_t warmup = 0;
 };
 
 /// `auto`, `all`, `cpu`, `cuda` or `cuda:1`.
@@ -91,6 +96,10 @@ Result<bench::BenchOptions> to_options(const CommandLine& line, const std::optio
   // Runs that are to be compared have the same inputs.
   options.seed = line.seed.value_or(before ? before->settings.seed : std::random_device{}());
   options.rule.budget_seconds = line.budget;
+  if (line.iterations > 0) {
+    options.rule.most = line.iterations;
+    options.rule.least = std::min(options.rule.least, options.rule.most);
+  }
   options.rule.precision = line.precision ? *line.precision / 100
                            : before       ? before->settings.precision
                                           : bench::StoppingRule{}.precision;
@@ -98,18 +107,32 @@ Result<bench::BenchOptions> to_options(const CommandLine& line, const std::optio
   return options;
 }
 
-/// What the first argument means: a project with a lock, or a folder with variants.
+/// What is no folder may be a repository.
+Result<std::vector<ops::BenchTarget>> find_elsewhere(const CommandLine& line, const Target& target,
+                                                     const hub::Settings& settings, App& app) {
+  auto repository = parse_repository(line.what, line.revision);
+  if (!repository) return fail(std::move(repository).error());
+  if (!*repository)
+    return fail(
+        Error(Errc::invalid_argument, "there is no folder `" + line.what + "`")
+            .with_hint("give a project with a `kernels.lock`, a folder with `build/`, or a repository as "
+                       "`organisation/name`"));
+  auto found = find_repository(**repository, target, settings, app);
+  if (!found) return fail(std::move(found).error());
+  return std::vector{std::move(*found)};
+}
+
+/// What the first argument means: a project with a lock, a folder with variants, or a repository.
 Result<std::vector<ops::BenchTarget>> find_targets(const CommandLine& line, const Target& target,
                                                    const hub::Settings& settings, App& app) {
+  std::error_code code;
+  if (!std::filesystem::is_directory(line.what, code)) return find_elsewhere(line, target, settings, app);
+  if (line.revision.any())
+    return fail(Error(Errc::invalid_argument, "a folder has no versions or revisions")
+                    .with_hint("leave out `--version` and `--revision`"));
   auto files = ops::load_lock_files(line.what);
   if (!files) return fail(std::move(files).error());
-  if (*files)
-    return ops::locked_bench_targets(cache::Layout(settings.cache, settings.state), **files, target,
-                                     app.stop_token());
-  std::error_code code;
-  if (!std::filesystem::is_directory(line.what, code))
-    return fail(Error(Errc::invalid_argument, "there is no folder `" + line.what + "`")
-                    .with_hint("give a project with a `kernels.lock`, or a folder with `build/`"));
+  if (*files) return find_locked(**files, target, settings, app);
   if (std::filesystem::exists(std::filesystem::path(line.what) / "kernels.toml", code))
     return fail(Error(Errc::invalid_argument, "there is no `kernels.lock` in `" + line.what + "`")
                     .with_hint("run `kernels lock` and `kernels download` first"));
@@ -123,6 +146,7 @@ Result<bench::Results> measure(const CommandLine& line, const std::optional<benc
                                App& app) {
   auto settings = app.settings();
   if (!settings) return fail(std::move(settings).error());
+  if (line.python) app.use_python(*line.python);
   auto machine = app.machine().target;
   machine.free_threaded_python = false;  // the worker calls kernels without any Python
   auto devices = parse_bench_devices(line.device, machine);
@@ -132,6 +156,7 @@ Result<bench::Results> measure(const CommandLine& line, const std::optional<benc
     if (auto set = set_torch(machine, *line.torch_lib); !set) return fail(std::move(set).error());
   auto options = to_options(line, before, app);
   if (!options) return fail(std::move(options).error());
+  options->python = app.machine().interpreter;
   auto targets = find_targets(line, machine, *settings, app);
   if (!targets) return fail(std::move(targets).error());
   return measure_targets(*targets, *devices, *options, app);
@@ -237,7 +262,7 @@ void add_comparing(CLI::App& command, CommandLine& line) {
 
 void add_output(CLI::App& command, CommandLine& line) {
   command
-      .add_option("--save", line.save,
+      .add_option("--save,--output", line.save,
                   "Also write every sample to this file; in a folder it is named after job and host")
       ->type_name("FILE|DIR/");
   command.add_option("--report", line.report, "Also write a page with charts that needs nothing else")
@@ -248,8 +273,10 @@ void add_output(CLI::App& command, CommandLine& line) {
 }
 
 void add_choice(CLI::App& command, CommandLine& line) {
-  command.add_option("what", line.what, "A project with a lock, or a folder with `build/`")
-      ->type_name("DIR|PATH")
+  command
+      .add_option("what", line.what,
+                  "A project with a lock, a folder with `build/`, or a repository: org/name, org/name@v1")
+      ->type_name("DIR|REPO|PATH")
       ->capture_default_str();
   command.add_option("--device", line.device, "auto, all (every GPU), cpu, cuda or cuda:N")
       ->type_name("DEVICE")
@@ -292,11 +319,33 @@ void add_measuring(CLI::App& command, CommandLine& line) {
       ->type_name("DIR");
 }
 
+/// What the Python program of this name takes, where it means something here.
+void add_python_arguments(CLI::App& command, CommandLine& line) {
+  add_revision_flags(command, line.revision);
+  command.add_option("--branch", line.revision.revision, "The same as --revision")
+      ->type_name("R")
+      ->excludes("--version")
+      ->excludes("--revision");
+  command
+      .add_option("--python", line.python,
+                  "The interpreter, or the folder of an environment, for benchmark scripts (default: the "
+                  "active one)")
+      ->type_name("PATH");
+  command.add_option("--iterations", line.iterations, "Samples at most")
+      ->type_name("N")
+      ->check(CLI::Range(1, 100'000));
+  command
+      .add_option("--warmup", line.warmup,
+                  "For scripts of the Python program: warm-up is as long as it takes")
+      ->type_name("N");
+}
+
 Command add_named(CLI::App& root, const std::string& name, const std::string& description) {
   auto line = std::make_shared<CommandLine>();
   auto* command =
       new_command(root, name, description,
                   "  kernels bench\n"
+                  "  kernels bench kernels-community/activation@v1\n"
                   "  kernels bench ./activation --device cuda:0 --workload decode\n"
                   "  kernels bench ./activation --device all --workload T=4096,hidden=8192,dtype=bf16\n"
                   "  kernels bench --validate-only --json\n"
@@ -305,6 +354,7 @@ Command add_named(CLI::App& root, const std::string& name, const std::string& de
                   "  kernels bench --compare before.json after.json\n"
                   "  kernels bench --merge results/\n");
   add_choice(*command, *line);
+  add_python_arguments(*command, *line);
   add_measuring(*command, *line);
   add_comparing(*command, *line);
   add_output(*command, *line);

@@ -62,6 +62,15 @@ std::string rate_text(const bench::Timing& timing) {
   return decimal(rate, rate < 100 ? 2 : 0) + (has_flops ? " TFLOP/s" : " GB/s");
 }
 
+std::string speedup_text(const bench::Ratio& speedup) {
+  return decimal(speedup.value, 2) + "x (" + decimal(speedup.low, 2) + " to " + decimal(speedup.high, 2) +
+         ")";
+}
+
+std::string function_text(const bench::ResultRow& row) {
+  return row.dtype ? row.function + " " + std::string(runtime::name_of(*row.dtype)) : row.function;
+}
+
 std::string share_text(double share) {
   return decimal(100 * share, 1) + " %";
 }

@@ -14,6 +14,10 @@ std::string time_text(double ns);
 std::string change_text(const bench::Ratio& ratio);
 /// How far from the median its interval reaches: `-0.12 to +0.15 %`.
 std::string interval_text(const bench::Summary& summary);
+/// How much faster than its reference, with its interval: `1.25x (1.21 to 1.30)`.
+std::string speedup_text(const bench::Ratio& speedup);
+/// `rms_norm float32`; the function alone where the type of its output is not known.
+std::string function_text(const bench::ResultRow& row);
 /// `97.2 %`.
 std::string share_text(double share);
 /// `3.12x`.

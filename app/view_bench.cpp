@@ -31,24 +31,38 @@ std::string percent(const std::optional<bench::Ratio>& share) {
   return share ? share_text(share->value) : "-";
 }
 
+/// What a time stands beside: the machine's limit, or what a script itself compares with.
+enum class Beside : std::uint8_t { limit, reference };
+
 /// What the rows have in common.
 struct Columns {
+  Beside beside = Beside::limit;
   bool reference = false;     ///< some have one
   std::string rate = "RATE";  ///< the unit of all, or a name when they have two
 };
 
-Columns columns_of(const std::vector<const ResultRow*>& rows) {
-  Columns columns;
+Columns columns_of(const std::vector<const ResultRow*>& rows, Beside beside) {
+  Columns columns{.beside = beside};
   std::size_t timed = 0;
   std::size_t flops = 0;
   for (const auto* row : rows) {
-    columns.reference = columns.reference || row->result.against_reference().has_value();
+    columns.reference = columns.reference || row->result.speedup().has_value();
     timed += row->result.timing ? 1 : 0;
     flops += row->result.timing && row->result.timing->flops > 0 ? 1 : 0;
   }
+  columns.reference = columns.reference && beside == Beside::limit;
   if (flops == 0) columns.rate = "GB/S";
   if (flops == timed && timed > 0) columns.rate = "TFLOP/S";
   return columns;
+}
+
+std::vector<std::string> titles(const Columns& columns) {
+  if (columns.beside == Beside::reference)
+    return {"WORKLOAD", "TIME", "+-", "REFERENCE", "SPEEDUP", "WARM", "ALONE", "RESULT"};
+  std::vector<std::string> out = {"WORKLOAD", "TIME",  "+-",   columns.rate,
+                                  "OF LIMIT", "WARM", "ALONE", "RESULT"};
+  if (columns.reference) out.insert(out.begin() + 5, "REF");
+  return out;
 }
 
 std::string rate_cell(const bench::Timing& timing, const Columns& columns) {
@@ -68,10 +82,15 @@ std::vector<std::string> row_cells(const ResultRow& row, const Columns& columns)
   const auto* cold = timing->find(SeriesKind::cold);
   cells.push_back(time_of(*timing, SeriesKind::cold));
   cells.push_back(cold == nullptr ? "-" : precision_text(cold->summary()));
-  cells.push_back(rate_cell(*timing, columns));
-  cells.push_back(percent(row.result.share_of_limit()));
-  const auto reference = row.result.against_reference();
-  if (columns.reference) cells.push_back(reference ? ratio_text(reference->value) : "-");
+  const auto speedup = row.result.speedup();
+  if (columns.beside == Beside::reference) {
+    cells.push_back(time_of(*timing, SeriesKind::reference));
+    cells.push_back(speedup ? speedup_text(*speedup) : "-");
+  } else {
+    cells.push_back(rate_cell(*timing, columns));
+    cells.push_back(percent(row.result.share_of_limit()));
+  }
+  if (columns.reference) cells.push_back(speedup ? ratio_text(speedup->value) : "-");
   cells.push_back(time_of(*timing, SeriesKind::warm));
   cells.push_back(time_of(*timing, SeriesKind::single));
   cells.push_back(verdict);
@@ -79,16 +98,13 @@ std::vector<std::string> row_cells(const ResultRow& row, const Columns& columns)
 }
 
 /// A line for each function and data type, and below it one for each of its shapes.
-std::vector<std::vector<std::string>> all_cells(const std::vector<const ResultRow*>& rows) {
-  const auto columns = columns_of(rows);
-  std::vector<std::vector<std::string>> cells = {
-      {"WORKLOAD", "TIME", "+-", columns.rate, "OF LIMIT", "WARM", "ALONE", "RESULT"}};
-  if (columns.reference) cells.front().insert(cells.front().begin() + 5, "REF");
+std::vector<std::vector<std::string>> all_cells(const std::vector<const ResultRow*>& rows, Beside beside) {
+  const auto columns = columns_of(rows, beside);
+  std::vector<std::vector<std::string>> cells = {titles(columns)};
   const ResultRow* last = nullptr;
   for (const auto* row : rows) {
     if (last == nullptr || last->function != row->function || last->dtype != row->dtype)
-      cells.emplace_back(cells.front().size()).front() =
-          row->function + " " + std::string(runtime::name_of(row->dtype));
+      cells.emplace_back(cells.front().size()).front() = function_text(*row);
     cells.push_back(row_cells(*row, columns));
     last = row;
   }
@@ -140,7 +156,8 @@ std::string device_text(const bench::DeviceRecord& device) {
 
 std::string methods(const std::vector<const ResultRow*>& rows) {
   for (const auto* row : rows)
-    if (const auto& timing = row->result.timing) return "  limit: " + plain(timing->limit_method) + "\n";
+    if (const auto& timing = row->result.timing; timing && !timing->limit_method.empty())
+      return "  limit: " + plain(timing->limit_method) + "\n";
   return {};
 }
 
@@ -163,8 +180,8 @@ std::string reasons(const std::vector<const ResultRow*>& rows) {
   std::string out;
   for (const auto* row : rows)
     if (!row->result.reason.empty())
-      out += "\n" + plain(row->function) + " " + std::string(runtime::name_of(row->dtype)) + " " +
-             plain(row->workload) + ": " + plain(row->result.reason) + "\n";
+      out += "\n" + plain(function_text(*row)) + " " + plain(row->workload) + ": " +
+             plain(row->result.reason) + "\n";
   return out;
 }
 
@@ -189,7 +206,10 @@ std::string subject_text(const bench::RunSettings& settings, const bench::Subjec
              (subject.commit.empty() ? "" : " at " + plain(subject.commit.substr(0, 12))) + "  " +
              plain(subject.variant) + "\n  on " + device_text(device) + "\n" + methods(rows) +
              stops(rows, settings) + instructions(rows) + disturbances(rows);
-  return out + "\n" + table_within(kColumns, all_cells(rows)) + reasons(rows) + "\n";
+  return out + "\n" +
+         table_within(kColumns,
+                      all_cells(rows, subject.runner == "python" ? Beside::reference : Beside::limit)) +
+         reasons(rows) + "\n";
 }
 
 }  // namespace
@@ -205,7 +225,10 @@ std::string bench_text(const bench::Results& results) {
     }
   auto right = std::ranges::count(results.rows, bench::Verdict::right,
                                   [](const ResultRow& row) { return row.result.verdict; });
-  return out + std::to_string(right) + " of " + counted(results.rows.size(), "row") + " right, seed " +
+  auto unchecked = std::ranges::count(results.rows, bench::Verdict::unchecked,
+                                      [](const ResultRow& row) { return row.result.verdict; });
+  return out + std::to_string(right) + " of " + counted(results.rows.size(), "row") + " right, " +
+         (unchecked > 0 ? std::to_string(unchecked) + " not checked, " : "") + "seed " +
          std::to_string(results.settings.seed) + "\n";
 }
 

@@ -37,7 +37,7 @@ std::string markdown_head(const Cells& titles, std::size_t texts) {
   return markdown_line(titles) + markdown_line(rule);
 }
 
-std::string type_of(bench::DType type) {
+std::string type_of(const std::optional<bench::DType>& type) {
   return std::string(runtime::name_of(type));
 }
 
@@ -137,9 +137,9 @@ std::string junit_xml(const std::vector<TestSuite>& suites) {
          counts_of(all) + ">\n" + body + "</testsuites>\n";
 }
 
-std::string case_name(const std::string& function, bench::DType type, const std::string& workload,
-                      const bench::Sizes& sizes) {
-  return function + " " + type_of(type) + " " + workload +
+std::string case_name(const std::string& function, const std::optional<bench::DType>& type,
+                      const std::string& workload, const bench::Sizes& sizes) {
+  return function + (type ? " " + type_of(type) : "") + " " + workload +
          (sizes.empty() ? "" : " " + bench::describe(sizes));
 }
 
@@ -152,7 +152,7 @@ TestCase case_of(const bench::Results& results, const ResultRow& row) {
     if (const auto* cold = row.result.timing->find(SeriesKind::cold))
       out.nanoseconds = cold->summary().median;
   if (row.result.verdict == bench::Verdict::right) return out;
-  out.outcome = Outcome::failed;
+  out.outcome = row.result.verdict == bench::Verdict::unchecked ? Outcome::skipped : Outcome::failed;
   out.type = bench::name_of(row.result.verdict);
   out.message = row.result.reason.empty() ? out.type : row.result.reason;
   return out;

@@ -38,7 +38,7 @@ bool differ(const std::vector<ComparedRow>& rows, T ComparedRow::* member) {
 }
 
 Shown shown_of(const std::vector<ComparedRow>& rows) {
-  std::set<std::tuple<std::string, std::string, std::string, bench::DType, std::string>> names;
+  std::set<std::tuple<std::string, std::string, std::string, std::optional<bench::DType>, std::string>> names;
   bool has_twins = false;
   for (const auto& row : rows)
     has_twins |= !names.emplace(row.kernel, row.function, row.workload, row.dtype, row.device).second;

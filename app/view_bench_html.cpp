@@ -73,7 +73,7 @@ std::vector<Timed> timed_rows(const bench::Results& results, std::uint32_t devic
     if (row.device != device || !row.result.timing) continue;
     const auto* cold = row.result.timing->find(SeriesKind::cold);
     if (cold == nullptr) continue;
-    const auto group = row.function + " " + std::string(runtime::name_of(row.dtype));
+    const auto group = function_text(row);
     const auto colour = colours.emplace(row.function, colours.size()).first->second;
     out.push_back({.row = &row,
                    .cold = cold->summary(),
@@ -305,12 +305,14 @@ std::string row_html(const bench::Results& results, const ResultRow& row) {
       cell(row.sizes.empty() ? row.workload : row.workload + " " + bench::describe(row.sizes), false) +
       time_cell(timing, SeriesKind::cold) +
       cell(cold == nullptr ? "" : interval_text(cold->summary()), true) +
-      cell(timing == nullptr ? "" : rate_text(*timing), true) +
+      cell(timing == nullptr || (timing->bytes == 0 && timing->flops == 0) ? "" : rate_text(*timing), true) +
       cell(share ? share_text(share->value) : "", true);
   for (auto kind :
-       {SeriesKind::limit, SeriesKind::reference, SeriesKind::warm, SeriesKind::single, SeriesKind::floor})
+       {SeriesKind::limit, SeriesKind::warm, SeriesKind::single, SeriesKind::floor, SeriesKind::reference})
     out += time_cell(timing, kind);
-  out += "<td" + std::string(row.result.verdict == bench::Verdict::right ? ">" : " class=\"bad\">") +
+  const auto speedup = row.result.speedup();
+  out += cell(speedup ? speedup_text(*speedup) : "", true);
+  out += "<td" + std::string(bench::may_have_time(row.result.verdict) ? ">" : " class=\"bad\">") +
          std::string(bench::name_of(row.result.verdict)) +
          (row.result.reason.empty() ? "" : ": " + xml_text(row.result.reason)) + "</td></tr>\n";
   return out;
@@ -320,8 +322,8 @@ std::string rows_table(const bench::Results& results, std::uint32_t device) {
   std::string out = "<div class=\"scroll\"><table><thead><tr>";
   for (const char* title : {"kernel", "function", "type", "workload"})
     out += std::string("<th>") + title + "</th>";
-  for (const char* title :
-       {"time", "95 % interval", "rate", "of limit", "limit", "reference", "warm", "alone", "floor"})
+  for (const char* title : {"time", "95 % interval", "rate", "of limit", "limit", "warm", "alone", "floor",
+                            "reference", "speedup"})
     out += std::string("<th class=\"n\">") + title + "</th>";
   out += "<th>result</th></tr></thead><tbody>\n";
   for (const auto& row : results.rows)
@@ -370,28 +372,34 @@ std::string legend(const std::vector<Timed>& rows) {
 
 std::string device_html(const bench::Results& results, std::uint32_t device) {
   const auto rows = timed_rows(results, device);
+  // Only where it is known what a call must move can there be a limit or a rate.
+  auto limited = rows;
+  std::erase_if(limited, [](const Timed& timed) { return timed.row->result.timing->bytes == 0; });
   std::string out;
-  if (!rows.empty()) {
-    out += chart(legend(rows));
+  if (!rows.empty()) out += chart(legend(rows));
+  if (!limited.empty()) {
     out +=
         section("How close to the limit",
                 "Time of the fastest plain stream of the same traffic, as a share of the time of the kernel. "
                 "The line is the 95 % interval.",
-                chart(ratio_bars(rows, &bench::CaseResult::share_of_limit, 100, share_text,
+                chart(ratio_bars(limited, &bench::CaseResult::share_of_limit, 100, share_text,
                                  "time of the limit as a share of the time of each row")));
-    if (any_has(rows, &bench::CaseResult::against_reference))
-      out += section("Against the reference",
-                     "Time of the reference over the time of the kernel: 2 is twice as fast.",
-                     chart(ratio_bars(rows, &bench::CaseResult::against_reference, 1, ratio_text,
-                                      "time of the reference over the time of each row")));
-    out += section("Roofline of the memory",
-                   "Each dot is a row; the dashed line is what plain streams reach.", chart(roofline(rows)));
     out +=
-        section("Latency over size", "Time of one call, nothing of it in the cache.", chart(latency(rows)));
+        section("Roofline of the memory", "Each dot is a row; the dashed line is what plain streams reach.",
+                chart(roofline(limited)));
+    out += section("Latency over size", "Time of one call, nothing of it in the cache.",
+                   chart(latency(limited)));
+  }
+  if (any_has(rows, &bench::CaseResult::speedup))
+    out += section("Against the reference",
+                   "Time of the reference over the time of the kernel: 2 is twice as fast.",
+                   chart(ratio_bars(rows, &bench::CaseResult::speedup, 1, ratio_text,
+                                    "time of the reference over the time of each row")));
+  if (!rows.empty()) {
     out += section("Samples", "From the fastest to the slowest sample of each row; the line is the median.",
                    chart(histograms(rows)));
   }
-  return out + section("Every row", "Rows that are not right have no time.", rows_table(results, device));
+  return out + section("Every row", "A wrong kernel has no time.", rows_table(results, device));
 }
 
 }  // namespace

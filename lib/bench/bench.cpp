@@ -139,7 +139,8 @@ Result<BenchReport> bench_variant(const fs::path& variant_dir, const BenchOption
   auto text = read_file(variant_dir / "workloads.toml", 1 << 20);
   if (!text)
     return std::unexpected(
-        std::move(text).error().with_hint("only kernels with a workloads.toml can be measured"));
+        std::move(text).error().with_hint("only kernels with a workloads.toml, and repositories with "
+                                          "`benchmarks/benchmark*.py`, can be measured"));
   auto file = parse_workloads(*text);
   if (!file)
     return std::unexpected(std::move(file).error().while_doing("opening `" + variant_dir.string() + "`"));

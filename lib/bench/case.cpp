@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <expected>
 #include <new>
-#include <thread>
 
 #include "meter.h"
 
@@ -120,10 +119,7 @@ class Case::Impl {
 
   Status open_device() {
     if (request_.device == runtime::DeviceKind::cpu) {
-      device_ = {.kind = "cpu",
-                 .name = cpu_name(),
-                 .multiprocessors = std::thread::hardware_concurrency(),
-                 .cache_bytes = cpu_cache_bytes()};
+      device_ = cpu_device();
       return {};
     }
     step("opening the CUDA device");

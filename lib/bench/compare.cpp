@@ -100,8 +100,8 @@ bool is_comparable(const Summary& summary) {
 }
 
 void judge(ComparedRow& out, Verdict before, Verdict after, double threshold) {
-  const bool was_right = before == Verdict::right;
-  const bool is_right = after == Verdict::right;
+  const bool was_right = may_have_time(before);
+  const bool is_right = may_have_time(after);
   if (out.before && out.after && out.before->median_low > 0) out.ratio = ratio_of(*out.after, *out.before);
   if (was_right != is_right)
     out.change = is_right ? Change::mended : Change::broken;

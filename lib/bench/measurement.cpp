@@ -27,14 +27,12 @@ std::optional<T> find_value(const std::array<Named<T>, n>& names, std::string_vi
   return std::nullopt;
 }
 
-constexpr std::array kVerdicts = {Named{Verdict::right, "right"},
-                                  Named{Verdict::wrong, "wrong"},
-                                  Named{Verdict::raised, "raised"},
-                                  Named{Verdict::misbehaved, "misbehaved"},
-                                  Named{Verdict::crashed, "crashed"},
-                                  Named{Verdict::timed_out, "timed out"},
-                                  Named{Verdict::out_of_memory, "out of memory"},
-                                  Named{Verdict::failed, "failed"}};
+constexpr std::array kVerdicts = {
+    Named{Verdict::right, "right"},           Named{Verdict::unchecked, "not checked"},
+    Named{Verdict::wrong, "wrong"},           Named{Verdict::raised, "raised"},
+    Named{Verdict::misbehaved, "misbehaved"}, Named{Verdict::crashed, "crashed"},
+    Named{Verdict::timed_out, "timed out"},   Named{Verdict::out_of_memory, "out of memory"},
+    Named{Verdict::failed, "failed"}};
 
 constexpr std::array kSeries = {Named{SeriesKind::cold, "cold"},
                                 Named{SeriesKind::warm, "warm"},
@@ -92,10 +90,7 @@ Ratio ratio_of(const Summary& above, const Summary& below) {
           .high = over(above.median_high, below.median_low)};
 }
 
-namespace {
-
-/// A series over `cold`, where there are both.
-std::optional<Ratio> over_cold(const std::optional<Timing>& timing, SeriesKind kind) {
+static std::optional<Ratio> over_cold(const std::optional<Timing>& timing, SeriesKind kind) {
   if (!timing) return std::nullopt;
   const auto* above = timing->find(kind);
   const auto* cold = timing->find(SeriesKind::cold);
@@ -103,13 +98,11 @@ std::optional<Ratio> over_cold(const std::optional<Timing>& timing, SeriesKind k
   return ratio_of(above->summary(), cold->summary());
 }
 
-}  // namespace
-
 std::optional<Ratio> CaseResult::share_of_limit() const {
   return over_cold(timing, SeriesKind::limit);
 }
 
-std::optional<Ratio> CaseResult::against_reference() const {
+std::optional<Ratio> CaseResult::speedup() const {
   return over_cold(timing, SeriesKind::reference);
 }
 

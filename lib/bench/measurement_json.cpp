@@ -199,10 +199,10 @@ Json to_json(const CaseResult& result) {
                {"probe", to_json(result.probe)},
                {"numerics", to_json(result.numerics)},
                {"share_of_limit", nullptr},
-               {"against_reference", nullptr},
+               {"speedup", nullptr},
                {"timing", nullptr}};
   if (const auto share = result.share_of_limit()) json["share_of_limit"] = to_json(*share);
-  if (const auto ratio = result.against_reference()) json["against_reference"] = to_json(*ratio);
+  if (const auto speedup = result.speedup()) json["speedup"] = to_json(*speedup);
   if (result.timing) json["timing"] = to_json(*result.timing);
   return json;
 }
@@ -217,7 +217,7 @@ Result<CaseResult> case_result_from(const Json& json, const std::string& where) 
     result.numerics = *numerics;
   if (!reader.is_null("timing")) {
     result.timing = reader.take(timing_from(reader.object("timing"), "timing"));
-    if (result.verdict != Verdict::right)
+    if (!may_have_time(result.verdict))
       reader.complain(
           Error(Errc::corrupt, "a `timing` of what is `" + std::string(name_of(result.verdict)) + "`"));
   }

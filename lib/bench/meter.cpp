@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <thread>
 
 namespace kernels::bench {
 
@@ -28,6 +29,13 @@ Rotation rotation(std::uint64_t bytes, std::uint64_t cache, std::uint64_t room, 
   const auto wanted = std::max<std::uint64_t>((2 * cache + size - 1) / size, 1);
   const auto sets = std::min({wanted, std::max<std::uint64_t>(room / size, 1), most});
   return {.sets = sets, .is_cold = sets * bytes >= 2 * cache};
+}
+
+DeviceRecord cpu_device() {
+  return {.kind = "cpu",
+          .name = cpu_name(),
+          .multiprocessors = std::thread::hardware_concurrency(),
+          .cache_bytes = cpu_cache_bytes()};
 }
 
 std::string cpu_name() {

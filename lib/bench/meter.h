@@ -44,6 +44,8 @@ struct Rotation {
 };
 Rotation rotation(std::uint64_t bytes, std::uint64_t cache, std::uint64_t room, std::uint64_t most);
 
+/// This machine's processor as a device.
+DeviceRecord cpu_device();
 /// "Intel Xeon …" from /proc/cpuinfo, or "CPU".
 std::string cpu_name();
 /// Of the last level, as the system describes it; 32 MiB where it does not.

@@ -3,6 +3,7 @@
 // What makes two rows of different runs the same row, and what comparing and merging ask of both.
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <tuple>
 
@@ -11,7 +12,7 @@
 namespace kernels::bench {
 
 /// Kernel, function, workload, data type, sizes. Refers into the run.
-using RowKey = std::tuple<std::string_view, std::string_view, std::string_view, DType, Sizes>;
+using RowKey = std::tuple<std::string_view, std::string_view, std::string_view, std::optional<DType>, Sizes>;
 inline RowKey row_key(const Results& run, const ResultRow& row) {
   return {run.subjects[row.subject].kernel, row.function, row.workload, row.dtype, row.sizes};
 }

@@ -46,11 +46,14 @@ Result<Pipe> make_sockets() {
   return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
+/// Whether the process that was started runs others' code itself, or watches over one that does.
+enum class Role : std::uint8_t { worker, supervisor };
+
 /// The worker process: killed and reaped when this object goes, whatever happened before.
 class WorkerProcess {
  public:
-  explicit WorkerProcess(pid_t pid) : pid_(pid) {}
-  WorkerProcess(WorkerProcess&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
+  WorkerProcess(pid_t pid, Role role) : pid_(pid), role_(role) {}
+  WorkerProcess(WorkerProcess&& other) noexcept : pid_(std::exchange(other.pid_, -1)), role_(other.role_) {}
   WorkerProcess& operator=(WorkerProcess&&) = delete;
   ~WorkerProcess() {
     if (pid_ > 0) end();
@@ -71,6 +74,9 @@ class WorkerProcess {
 
   /// Kills the worker with all it has started, and returns how it ended.
   int end() {
+    // A supervisor knows processes that have left its group, and ends them first.
+    constexpr std::chrono::seconds kSweep{3};
+    if (role_ == Role::supervisor && kill(pid_, SIGTERM) == 0) (void)ended_by(Clock::now() + kSweep);
     // Its own process group: what a kernel forked goes too. The worker alone, if that group is not there yet.
     kill(-pid_, SIGKILL);
     kill(pid_, SIGKILL);
@@ -83,6 +89,7 @@ class WorkerProcess {
 
  private:
   pid_t pid_;
+  Role role_;
 };
 
 struct Running {
@@ -120,17 +127,44 @@ Status lift(UniqueFd& fd) {
 
 /// The request as an open file in memory: unlike a pipe it neither blocks nor kills the writer when the
 /// worker is gone before it has read.
-Result<UniqueFd> request_file(const CaseRequest& request) {
+Result<UniqueFd> request_file(const std::string& request) {
   UniqueFd file(memfd_create("request", MFD_CLOEXEC));
   if (!file) return fail(system_error("make", "a file in memory", errno));
-  if (auto written = write_frame(file.get(), encode(request)); !written)
+  if (auto written = write_frame(file.get(), request); !written)
     return std::unexpected(std::move(written).error());
   if (lseek(file.get(), 0, SEEK_SET) != 0) return fail(system_error("rewind", "a file in memory", errno));
   return file;
 }
 
-Result<Running> start(const CaseRequest& request, const WorkerOptions& options) {
-  auto asked = request_file(request);
+/// What is started: the request, the arguments behind the parent's number, variables.
+struct Launch {
+  std::string request;
+  std::vector<std::string> arguments = {};
+  std::vector<std::pair<std::string, std::string>> environment = {};
+  Role role = Role::worker;
+};
+
+/// The worker runs machine code of others: it has no business with tokens.
+std::vector<std::string> environment_of(const Launch& launch) {
+  auto out = environment_without_tokens();
+  for (const auto& [name, value] : launch.environment) {
+    std::erase_if(out, [&](const auto& entry) { return entry.starts_with(name + "="); });
+    out.push_back(name + "=" + value);
+  }
+  return out;
+}
+
+/// As the system wants them: pointers into the texts, and a null at the end.
+std::vector<char*> pointers_to(std::vector<std::string>& texts) {
+  std::vector<char*> out;
+  for (auto& text : texts)
+    out.push_back(text.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+Result<Running> start(const Launch& launch, const WorkerOptions& options) {
+  auto asked = request_file(launch.request);
   if (!asked) return std::unexpected(std::move(asked).error());
   auto answer = make_pipe();
   auto output = make_pipe();
@@ -151,20 +185,14 @@ Result<Running> start(const CaseRequest& request, const WorkerOptions& options) 
   sigset_t none;
   sigemptyset(&none);
   posix_spawnattr_setsigmask(&setup.attributes, &none);
-  std::string program = options.program.string();
-  std::string parent = std::to_string(getpid());
-  std::array<char*, 3> arguments = {program.data(), parent.data(), nullptr};
+  std::vector<std::string> arguments = {options.program.string(), std::to_string(getpid())};
+  arguments.insert(arguments.end(), launch.arguments.begin(), launch.arguments.end());
+  auto environment = environment_of(launch);
   pid_t pid = 0;
-  // The worker runs machine code of others.
-  auto environment = environment_without_tokens();
-  std::vector<char*> variables;
-  for (auto& variable : environment)
-    variables.push_back(variable.data());
-  variables.push_back(nullptr);
-  const int code = posix_spawn(&pid, program.c_str(), &setup.actions, &setup.attributes, arguments.data(),
-                               variables.data());
-  if (code != 0) return fail(system_error("start", program, code));
-  return Running{WorkerProcess(pid), std::move(answer->read), std::move(output->read),
+  const int code = posix_spawn(&pid, arguments[0].c_str(), &setup.actions, &setup.attributes,
+                               pointers_to(arguments).data(), pointers_to(environment).data());
+  if (code != 0) return fail(system_error("start", arguments[0], code));
+  return Running{WorkerProcess(pid, launch.role), std::move(answer->read), std::move(output->read),
                  std::move(requests->write)};
 }
 
@@ -201,7 +229,7 @@ void note_frame(const std::string& frame, Heard& heard, const StepSink& on_step)
     heard.step = step->get<std::string>();
     if (on_step) on_step({heard.step});
   }
-  for (const char* reply : {"answer", "samples", "result"})
+  for (const char* reply : {"answer", "samples", "result", "listing"})
     if (json.contains(reply)) heard.reply = frame;
 }
 
@@ -292,6 +320,15 @@ class WorkerSession::Impl {
     return CaseAnswer{.result = nonsense(), .device = {}};
   }
 
+  Result<Reply> list(const StepSink& on_step, const std::stop_token& stop) {
+    auto reply = wait(on_step, stop);
+    if (!reply || !*reply) return reply;
+    if (auto part = part_of(**reply, "listing")) return Reply(std::move(*part));
+    if (auto part = part_of(**reply, "answer"))
+      if (auto answer = decode_answer(*part)) return Reply(std::unexpect, std::move(answer->result));
+    return Reply(std::unexpect, nonsense());
+  }
+
   Result<Sampled> sample(std::uint32_t count, const std::stop_token& stop) {
     const auto request = nlohmann::json{{"sample", count}}.dump();
     // A worker that is gone is judged below, by how it went.
@@ -340,9 +377,24 @@ WorkerSession::WorkerSession(WorkerSession&&) noexcept = default;
 WorkerSession::~WorkerSession() = default;
 
 Result<WorkerSession> WorkerSession::start(const CaseRequest& request, const WorkerOptions& options) {
-  auto running = bench::start(request, options);
+  auto running = bench::start({.request = encode(request)}, options);
   if (!running) return fail(std::move(running).error());
   return WorkerSession(std::make_unique<Impl>(std::move(*running), options));
+}
+
+Result<WorkerSession> WorkerSession::start(const InterpreterRequest& request, const WorkerOptions& options) {
+  auto running = bench::start({.request = request.payload,
+                               .arguments = {request.interpreter},
+                               .environment = request.environment,
+                               .role = Role::supervisor},
+                              options);
+  if (!running) return fail(std::move(running).error());
+  return WorkerSession(std::make_unique<Impl>(std::move(*running), options));
+}
+
+Result<std::expected<std::string, CaseResult>> WorkerSession::list(const StepSink& on_step,
+                                                                   const std::stop_token& stop) {
+  return impl_->list(on_step, stop);
 }
 
 Result<CaseAnswer> WorkerSession::prepare(const StepSink& on_step, const std::stop_token& stop) {

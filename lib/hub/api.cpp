@@ -134,6 +134,11 @@ void Api::build_files(const RepoId& repo, const Commit& commit, Then<std::vector
   next_tree_page(repo, url, {}, std::move(then));
 }
 
+void Api::benchmark_files(const RepoId& repo, const Commit& commit, Then<std::vector<FileEntry>> then) {
+  auto url = api_url(endpoint_, repo, "/tree/" + commit.str() + "/benchmarks?recursive=true&expand=false");
+  next_tree_page(repo, url, {}, std::move(then));
+}
+
 static Result<std::string> next_page_url(const HttpResponse& response, const std::string& link) {
   auto target = redirect_target(response.head.url, link);
   if (!target) return target;

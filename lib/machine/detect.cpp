@@ -40,9 +40,9 @@ static Detected run(Findings findings, const std::optional<std::filesystem::path
   return std::move(findings.out);
 }
 
-Detected detect(const Environment& environment) {
+Detected detect(const Environment& environment, const std::optional<std::filesystem::path>& python) {
   Sysroot here;
-  return run({.sysroot = here, .environment = environment, .depth = Depth::target}, std::nullopt);
+  return run({.sysroot = here, .environment = environment, .depth = Depth::target}, python);
 }
 
 Detected survey(const SurveyRequest& request) {

@@ -48,9 +48,10 @@ class EnvironmentFinder {
   bool locate(const std::optional<fs::path>& interpreter) {
     if (interpreter) {
       out_.chosen_by = "--python";
-      if (files_.is_folder(*interpreter))
+      if (files_.is_folder(*interpreter)) {
         out_.prefix = *interpreter;
-      else if (files_.is_file(*interpreter))
+        if (auto own = out_.prefix / "bin/python3"; files_.is_file(own)) out_.executable = own;
+      } else if (files_.is_file(*interpreter))
         set_executable(*interpreter);
       else
         return false;
@@ -251,6 +252,7 @@ void find_python(Findings& findings, const std::optional<fs::path>& interpreter)
     findings.fact(Topic::python, "python", "none", "none found", Certainty::read);
   }
   if (python) findings.out.python_packages = python->sites;
+  if (python) findings.out.interpreter = python->executable;
   find_frameworks(findings, findings.out.python_packages);
 }
 

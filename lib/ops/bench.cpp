@@ -51,7 +51,19 @@ Result<std::vector<BenchTarget>> locked_bench_targets(const cache::Layout& layou
                    .variant = row.variant,
                    .folder = layout.snapshot(*row.repo, *Commit::parse(row.commit)) / "build" / row.variant});
   }
+  for (auto& target : out)
+    for (const auto& other : out)
+      if (other.kernel != target.kernel) target.needs[other.kernel] = other.folder;
   return out;
+}
+
+/// The repository of a variant's folder, `build/<variant>` or `<variant>`.
+static fs::path repository_of(const fs::path& variant) {
+  std::error_code code;
+  auto whole = fs::absolute(variant, code).lexically_normal();
+  if (!whole.has_filename()) whole = whole.parent_path();
+  const auto above = whole.parent_path();
+  return above.filename() == "build" ? above.parent_path() : above;
 }
 
 Result<BenchTarget> local_bench_target(const fs::path& folder, const Target& target) {
@@ -59,8 +71,11 @@ Result<BenchTarget> local_bench_target(const fs::path& folder, const Target& tar
   if (fs::exists(folder / "metadata.json", code)) {
     auto whole = fs::absolute(folder, code).lexically_normal();
     if (!whole.has_filename()) whole = whole.parent_path();
-    return BenchTarget{
-        .kernel = folder.string(), .commit = {}, .variant = whole.filename().string(), .folder = folder};
+    return BenchTarget{.kernel = folder.string(),
+                       .commit = {},
+                       .variant = whole.filename().string(),
+                       .folder = folder,
+                       .scripts = repository_of(folder)};
   }
   auto variants = list_local_variants(folder, target);
   if (!variants) return fail(std::move(variants).error());
@@ -73,7 +88,11 @@ Result<BenchTarget> local_bench_target(const fs::path& folder, const Target& tar
   }
   auto name = decisions.front().variant.name();
   auto build = fs::is_directory(folder / "build", code) ? folder / "build" : folder;
-  return BenchTarget{.kernel = folder.string(), .commit = {}, .variant = name, .folder = build / name};
+  return BenchTarget{.kernel = folder.string(),
+                     .commit = {},
+                     .variant = name,
+                     .folder = build / name,
+                     .scripts = repository_of(build / name)};
 }
 
 Result<std::string> variant_fingerprint(const fs::path& folder) {

@@ -93,4 +93,22 @@ DownloadPlan plan_download(const cache::Layout& layout, const std::vector<Kernel
   return plan;
 }
 
+void add_to_plan(const cache::Layout& layout, const LockedKernel& kernel, const std::vector<FileEntry>& files,
+                 DownloadPlan& plan) {
+  const auto record = cache::VerifiedRecord::load(layout, kernel.repo);
+  const auto blobs = layout.blobs(kernel.repo).string() + "/";
+  const auto is_same = [&](const FileEntry& file) {
+    return std::ranges::any_of(plan.fetch, [&](const auto& item) {
+      return item.repo == kernel.repo && item.file.blob == file.blob;
+    });
+  };
+  for (auto& item : plan.kernels) {
+    if (item.kernel != &kernel) continue;
+    for (const auto& file : files) {
+      item.files.push_back(file);
+      if (!is_same(file)) plan_blob(blobs, record, kernel, file, plan);
+    }
+  }
+}
+
 }  // namespace kernels::ops

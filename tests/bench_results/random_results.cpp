@@ -150,7 +150,7 @@ Subject subject(std::mt19937_64& random) {
 
 CaseResult random_case_result(std::mt19937_64& random) {
   CaseResult out;
-  out.verdict = static_cast<Verdict>(below(random, 8));
+  out.verdict = static_cast<Verdict>(below(random, 9));
   out.reason = text(random);
   out.probe = {.launches = some(random, 2, launch),
                .copies = whole<std::uint32_t>(random),
@@ -158,7 +158,7 @@ CaseResult random_case_result(std::mt19937_64& random) {
                .faults = some(random, 2, text)};
   out.numerics = {
       .max_error = error(random), .worst_share = error(random), .checked = whole<std::uint64_t>(random)};
-  if (out.verdict == Verdict::right && below(random, 4) != 0) out.timing = timing(random);
+  if (may_have_time(out.verdict) && below(random, 4) != 0) out.timing = timing(random);
   return out;
 }
 
@@ -196,7 +196,7 @@ Results random_results(std::mt19937_64& random) {
     row.subject = static_cast<std::uint32_t>(below(random, out.subjects.size()));
     row.function = text(random);
     row.workload = text(random);
-    row.dtype = static_cast<DType>(below(random, 4));
+    row.dtype = flip(random) ? std::optional(static_cast<DType>(below(random, 4))) : std::nullopt;
     for (auto sizes = below(random, 3); sizes > 0; --sizes)
       row.sizes[text(random)] = whole<std::int64_t>(random);
     row.tolerance = {.relative = real(random), .absolute = real(random)};

@@ -130,6 +130,23 @@ TEST_CASE("ci: the JUnit of a run has a suite for each device and fails what is 
   CHECK(failures[0].text == failures[0].attributes.at("message"));
 }
 
+TEST_CASE("ci: what nothing could be compared with is no failure, and not passed in silence either",
+          "[app]") {
+  auto run = run_on(1);
+  auto& row = add_time(run, "Script", 1000);
+  row.dtype.reset();
+  row.result.verdict = Verdict::unchecked;
+  row.result.reason = "the script has no verify_small";
+  const auto xml = app::results_junit(run);
+  CHECK(tags_of(xml, "testsuites")[0].attributes.at("failures") == "0");
+  const auto skipped = tags_of(xml, "skipped");
+  REQUIRE(skipped.size() == 1);
+  CHECK(skipped[0].attributes.at("message") == "the script has no verify_small");
+  CHECK(tags_of(xml, "testcase")[0].attributes.at("name") == "Script llama cols=4096 rows=128");
+  CHECK(app::results_markdown(run).find("**not checked**: `the script has no verify_small`") !=
+        std::string::npos);
+}
+
 TEST_CASE("ci: a comparison fails where it is slower or broken, and nowhere else", "[app]") {
   auto before = run_on(1);
   add_time(before, "slower", 1000);

@@ -55,6 +55,7 @@ TEST_CASE("measures: times, changes and shares as people read them", "[app]") {
   CHECK(app::interval_text(summarize({98, 98, 98, 100, 100, 100, 103})) == "-2.00 to +3.00 %");
   CHECK(app::interval_text({}) == "-");
   CHECK(app::share_text(0.9718) == "97.2 %");
+  CHECK(app::speedup_text({.value = 1.25, .low = 1.214, .high = 1.3}) == "1.25x (1.21 to 1.30)");
   CHECK(app::change_text({.value = 1.03, .low = 1.028, .high = 1.032}) == "+3.00 % (+2.80 to +3.20)");
   CHECK(app::change_text({.value = 0.5, .low = 0, .high = 1e300}) == "-50.00 % (-100.00 to +1e+302)");
 }

@@ -2,6 +2,7 @@
 #include <set>
 
 #include "random_results.h"
+#include "runs.h"
 #include "support/catch.h"
 #include "support/seed.h"
 #include "view_bench_html.h"
@@ -27,6 +28,20 @@ TEST_CASE("page: whatever a kernel is called, the page is well-formed and asks f
         REQUIRE((name != "src" && name != "href" && name != "style" && !name.starts_with("on")));
     }
   }
+}
+
+TEST_CASE("page: rows of which nobody knows what they must move have no limit and no rate", "[bench]") {
+  auto run = test::run_on(1);
+  auto& row = test::add_time(run, "Script", 1000);
+  row.dtype.reset();
+  row.result.timing->series[bench::SeriesKind::reference].samples.assign(20, 2000);
+  const auto page = app::results_html(run);
+  CHECK(page.find("Roofline") == std::string::npos);
+  CHECK(page.find("How close to the limit") == std::string::npos);
+  CHECK(page.find("Samples") != std::string::npos);
+  CHECK(page.find("2.00x") != std::string::npos);
+  row.result.timing->bytes = 1000;
+  CHECK(app::results_html(run).find("Roofline") != std::string::npos);
 }
 
 TEST_CASE("page: the same results are the same page, and none at all are one too", "[bench]") {

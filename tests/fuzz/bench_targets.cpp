@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/bench/compare.h"
+#include "kernels/bench/python_runner.h"
 #include "kernels/runtime/runner.h"
 
 #include "targets.h"
@@ -39,6 +40,19 @@ void bench_results(std::string_view bytes) {
   if (const auto fleet = merge({*first}, 0.01))
     require(fleet->merged.rows.size() == first->rows.size(), "merging loses nothing");
   require(first->devices.empty() || !merge({*first, *second}, 0.01), "no run is merged with itself");
+}
+
+void script_listing(std::string_view bytes) {
+  const auto listing = parse_listing(bytes);
+  if (!listing) return require(listing.error().code() == Errc::corrupt, "a script has sent it");
+  std::size_t methods = 0;
+  for (const auto& one : *listing) {
+    methods += one.methods.size();
+    require(!one.name.empty() && one.name.size() <= 800, "a class has a name");
+    for (const auto& method : one.methods)
+      require(method.starts_with("benchmark_") && method.size() <= 800, "a method is one of a benchmark");
+  }
+  require(methods <= 1000 && listing->size() <= 1000, "a listing is bounded");
 }
 
 void hand_workload(std::string_view bytes) {

@@ -7,6 +7,7 @@
 namespace kernels::fuzz {
 
 void bench_results(std::string_view bytes);
+void script_listing(std::string_view bytes);
 void hand_workload(std::string_view bytes);
 void torch_schema(std::string_view bytes);
 

@@ -481,6 +481,7 @@ constexpr Target kTargets[] = {
     {.name = "native_layers", .run = native_layers},
     {.name = "workloads", .run = workloads},
     {.name = "bench_results", .run = bench_results},
+    {.name = "script_listing", .run = script_listing},
     {.name = "hand_workload", .run = hand_workload},
     {.name = "torch_schema", .run = torch_schema},
     {.name = "elf", .run = elf},

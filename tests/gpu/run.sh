@@ -5,9 +5,9 @@
 #   tests/gpu/run.sh run FOLDER [PART…]   there: runs it; results go to $OUT, or FOLDER/results without that
 #
 # Parts: kernels (conformance and bench), planted (faults that must be named), agreement (with Triton
-# and Nsight Compute), example, torch, variants (the same kernel for torch, classic
-# and stable ABI, and for tvm-ffi; builds the first two there), inspect (what `check` says against what runs, and against
-# cuobjdump; needs nvcc); without any, all of them.
+# and Nsight Compute), example, torch, variants (the same kernel for torch, classic and stable ABI, and for
+# tvm-ffi; builds the first two there), python (benchmark scripts; needs PyTorch), inspect (what `check` says
+# against what runs, and against cuobjdump; needs nvcc); without any, all of them.
 #
 # `run` needs a CUDA driver and the C++ runtime of the system, nothing else. It ends with 0 if all is right.
 set -u
@@ -28,7 +28,8 @@ carry() {
     cp "$build/tests/test_torch" "$folder/" && strip "$folder/test_torch" || return 1
   fi
   rm -rf "$folder/hub" "$folder/planted" && cp -r "$build/hub" "$folder/hub" && cp -r "$build/gpu-planted" "$folder/planted" || return 1
-  cp "$(dirname "$0")/verdicts.py" "$(dirname "$0")/agreement.py" "$(dirname "$0")/variants.py" "$(dirname "$0")/../inspect/gpu_code_agreement.py" "$folder/" || return 1
+  cp "$(dirname "$0")/verdicts.py" "$(dirname "$0")/agreement.py" "$(dirname "$0")/variants.py" \
+    "$(dirname "$0")/python_scripts.py" "$(dirname "$0")/../inspect/gpu_code_agreement.py" "$folder/" || return 1
   cp "$0" "$folder/run.sh"
   du -sh "$folder"
 }
@@ -135,6 +136,17 @@ agreement_part() {
     --worker "$folder/kernels-worker" --provider "$folder/lib/libtvm_ffi.so" --hub "$folder/hub" --results "$results"
 }
 
+# Repositories with benchmark scripts, run by this machine's Python.
+python_part() {
+  if ! python3 -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
+    echo "== python: skipped, no PyTorch with CUDA here"
+    return
+  fi
+  chmod +x "$folder/kernels"
+  lines=40 step python timeout 600 python3 "$folder/python_scripts.py" --program "$folder/kernels" \
+    --provider "$folder/lib/libtvm_ffi.so" --save "$results/python.json"
+}
+
 # Layers of libtorch models, with the libtorch of this machine's PyTorch.
 torch() {
   local place
@@ -195,7 +207,7 @@ run() {
   local folder parts
   folder=$(cd "$1" && pwd) || return 1
   parts=" ${*:2} "
-  [ $# -gt 1 ] || parts=" kernels planted agreement example torch variants inspect "
+  [ $# -gt 1 ] || parts=" kernels planted agreement example torch variants python inspect "
   results=${OUT:-$folder/results}
   mkdir -p "$results"
   chmod +x "$folder/kernels-worker" "$folder/test_kernels" "$folder/gpu_bench"
@@ -211,6 +223,7 @@ run() {
   [[ $parts == *" example "* ]] && example
   [[ $parts == *" torch "* ]] && torch
   [[ $parts == *" variants "* ]] && variants_part
+  [[ $parts == *" python "* ]] && python_part
   [[ $parts == *" inspect "* ]] && inspect
   if [ -n "$failed" ]; then
     echo "failed:$failed"

@@ -22,6 +22,46 @@ VECTOR_FILES = {
 VECTOR_HASH = "sha256-6b8dd205379bbc46b7d0bc0dd31f50023886e901c0d0cec4905a36d759e9744b"
 
 
+# A kernel and a script as they are published, with torch.
+TORCH_ACTIVATION = """import torch
+
+
+def silu_and_mul(out, x):
+    half = x.shape[-1] // 2
+    torch.mul(torch.nn.functional.silu(x[..., :half]), x[..., half:], out=out)
+"""
+TORCH_BENCHMARK = """import torch
+import torch.nn.functional as F
+from kernels.benchmark import Benchmark
+from kernels.benchmarks import SiluAndMulBenchmark
+
+
+class Published(SiluAndMulBenchmark):
+    def setup_medium(self):
+        self.setup_small()
+
+    def setup_large(self):
+        self.setup_small()
+
+
+class Own(Benchmark):
+    seed = 42
+
+    def setup(self):
+        self.x = torch.randn(64, 512, device=self.device, dtype=torch.bfloat16)
+        self.out = torch.empty(64, 256, device=self.device, dtype=torch.bfloat16)
+
+    def benchmark_silu(self):
+        self.kernel.silu_and_mul(self.out, self.x)
+
+    def verify_silu(self):
+        return F.silu(self.x[..., :256]) * self.x[..., 256:]
+
+    def benchmark_unchecked(self):
+        self.kernel.silu_and_mul(self.out, self.x)
+"""
+
+
 def put(path: Path, content) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content if isinstance(content, bytes) else content.encode())

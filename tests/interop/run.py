@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -240,6 +241,86 @@ from kernels import get_kernel
 print(json.dumps(get_kernel("acme/quadrupler", version=1).quadruple([1, 2])))
 """
         self.assertEqual(python(PYTHON_NEW, script, self.ours, HF_HUB_OFFLINE=1), [4, 8])
+
+
+class BenchmarkScripts(Interop):
+    """`bench` runs scripts that were written for the package's own command, with the package itself where it is."""
+
+    KERNELS = ("acme/doubler", "acme/quadrupler")
+
+    SCRIPT = """
+import kernels.benchmark
+from kernels import get_kernel
+from kernels.benchmark import Benchmark
+{more}
+
+class Doubling(Benchmark):
+    seed = 42
+
+    def setup(self):
+        assert "site-packages" in kernels.benchmark.__file__
+        self.x = [0.25 * i for i in range(100)]
+
+    def benchmark_{method}(self):
+        self.out = self.kernel.{method}(self.x)
+
+    def verify_{method}(self):
+        return [{factor} * x for x in self.x]
+"""
+
+    def bench(self, *arguments, **options):
+        run = PROGRAM.run("bench", *arguments, "--device", "cpu", "--python", PYTHON_NEW, "--budget", "0.1", "--json",
+                          **options)
+        return json.loads(run.stdout)["rows"]
+
+    def write(self, name: str, method: str, factor: int, more: str = "") -> Path:
+        folder = self.place / "repository"
+        shutil.copytree(self.source(name), folder)
+        put(folder / "benchmarks/benchmark.py", self.SCRIPT.format(method=method, factor=factor, more=more))
+        return folder
+
+    def test_a_script_runs_with_the_base_class_of_the_package(self):
+        folder = self.write("acme-doubler-v1", "double", 2)
+        rows = self.bench(folder / "build/torch-cpu", cache=self.cache)
+        self.assertEqual([(row["function"], row["workload"], row["result"]["verdict"]) for row in rows],
+                         [("Doubling", "double", "right")], rows)
+
+    def test_a_script_that_asks_the_package_for_its_own_repository_gets_what_is_measured(self):
+        folder = self.write("acme-doubler-v1", "double", 2, "from pathlib import Path\nfrom kernels import "
+                            "get_local_kernel\nassert get_local_kernel(Path.cwd()).VERSION == 1\n")
+        rows = self.bench(folder / "build/torch-cpu", cache=self.cache)
+        self.assertEqual(rows[0]["result"]["verdict"], "right", rows)
+
+    def test_a_kernel_that_needs_another_is_measured_from_the_hub_and_offline(self):
+        folder = self.write("acme-quadrupler-v1", "quadruple", 4)
+        mine = self.place / "publisher" / "hub"
+        for source, name in ((folder, "acme/quadrupler"), (self.source("acme-doubler-v1"), "acme/doubler")):
+            PROGRAM.run("import", source, "--repo-id", name, "--version", 1, cache=mine)
+        with Server(PROGRAM, mine, *TRUSTED) as server:
+            rows = self.bench("acme/quadrupler@v1", cache=self.cache, endpoint=server.url)
+        self.assertEqual(rows[0]["result"]["verdict"], "right", rows)
+        rows = self.bench("acme/quadrupler@v1", cache=self.cache, HF_HUB_OFFLINE=1)
+        self.assertEqual(rows[0]["result"]["verdict"], "right", rows)
+
+    @unittest.skipUnless(os.environ.get("KERNELS_TORCH_PYTHON"),
+                         "KERNELS_TORCH_PYTHON names no interpreter with a torch for the CPU, kernels and tabulate")
+    def test_both_programs_find_the_same_workloads_and_agree_which_are_verified(self):
+        interpreter = Path(os.environ["KERNELS_TORCH_PYTHON"])
+        folder = self.place / "activation"
+        put(folder / "build/torch-cpu/metadata.json", fixtures.metadata("activation", 1))
+        put(folder / "build/torch-cpu/__init__.py", fixtures.TORCH_ACTIVATION)
+        put(folder / "benchmarks/benchmark.py", fixtures.TORCH_BENCHMARK)
+        output = self.place / "theirs.json"
+        kernels(interpreter, "benchmark", folder, "--iterations", 5, "--warmup", 1, "--output", output,
+                cache=self.cache, endpoint="http://127.0.0.1:1", HF_HUB_OFFLINE=1)
+        theirs = {result["workload"]: result.get("verified") for result in json.loads(output.read_text())["results"]}
+        run = PROGRAM.run("bench", folder / "build/torch-cpu", "--device", "cpu", "--python", interpreter, "--iterations",
+                          5, "--json", cache=self.cache)
+        verdicts = {"right": True, "wrong": False, "not checked": None}
+        ours = {f'{row["function"]}.{row["workload"]}': verdicts[row["result"]["verdict"]]
+                for row in json.loads(run.stdout)["rows"]}
+        self.assertEqual(ours, theirs)
+        self.assertGreater(len(ours), 4)
 
 
 class Bundles(Interop):

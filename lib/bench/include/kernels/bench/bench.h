@@ -33,6 +33,7 @@ struct BenchOptions {
   std::filesystem::path provider;                ///< libtvm_ffi.so
   std::filesystem::path torch_lib = {};          ///< folder of libtorch, for torch variants; empty: none
   std::filesystem::path python_stub = {};        ///< libkernels_python.so, for the same
+  std::filesystem::path python = {};             ///< the interpreter of benchmark scripts; empty: none
 };
 
 /// What came of one variant. Every function × data type has a row named `probes` (odd, padded and empty

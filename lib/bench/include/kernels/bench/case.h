@@ -45,6 +45,7 @@ struct CaseAnswer {
   DeviceRecord device;  ///< without a kind: it was not opened
   /// What will be sampled and how, with series that are all empty. None: there is nothing to sample.
   std::optional<Timing> plan = {};
+  std::optional<DType> dtype = {};  ///< of a script's output, if it is one of ours
 };
 
 /// One sample of each kind that the timing names, `count` times in turn, and what the device did meanwhile.

@@ -50,7 +50,7 @@ struct ComparedRow {
   std::string kernel;
   std::string function;
   std::string workload;
-  DType dtype = DType::float32;
+  std::optional<DType> dtype = DType::float32;
   Sizes sizes;
   std::string device;  ///< name of the new one; of the old one where the row was removed
   Change change = Change::unsure;

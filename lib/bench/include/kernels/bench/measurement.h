@@ -17,9 +17,10 @@
 
 namespace kernels::bench {
 
-/// How a case ended. Only `right` has times: a wrong kernel has no time.
+/// How a case ended. Only `right` and `unchecked` have times: a wrong kernel has no time.
 enum class Verdict : std::uint8_t {
   right,
+  unchecked,      ///< it ran, and there is nothing to compare its result with
   wrong,          ///< outside the tolerance, output left untouched, or written where it must not
   raised,         ///< the kernel refused the call, or its launch failed
   misbehaved,     ///< right, but not on the stream that it was given, or allocating or waiting inside
@@ -30,6 +31,10 @@ enum class Verdict : std::uint8_t {
 };
 std::string_view name_of(Verdict verdict);
 std::optional<Verdict> verdict_from_name(std::string_view name);
+/// Whether nothing is known to be wrong: `right`, or `unchecked`.
+constexpr bool may_have_time(Verdict verdict) {
+  return verdict == Verdict::right || verdict == Verdict::unchecked;
+}
 
 /// One kernel launch of a call, as the driver recorded it.
 struct Launch {
@@ -115,11 +120,11 @@ struct Conditions {
 /// How fast. Rates are of the compulsory traffic: each tensor read or written once.
 struct Timing {
   std::map<SeriesKind, Series> series;  ///< always has `cold`
-  std::uint64_t bytes = 0;              ///< compulsory traffic of one call
+  std::uint64_t bytes = 0;              ///< compulsory traffic of one call; 0: not known
   std::uint64_t flops = 0;              ///< of one call as the workload declares them; 0: not declared
   Stopped stopped = Stopped::budget;
   std::string method;        ///< in words: buffers in turn, calls per sample, clock
-  std::string limit_method;  ///< which stream kernel was the fastest
+  std::string limit_method;  ///< which stream kernel was the fastest; empty: there is no limit
   Conditions conditions;
 
   const Series* find(SeriesKind kind) const;
@@ -143,15 +148,15 @@ Ratio ratio_of(const Summary& above, const Summary& below);
 /// Everything about one case.
 struct CaseResult {
   Verdict verdict = Verdict::failed;
-  std::string reason;  ///< empty when right
+  std::string reason;  ///< empty when right; why it is unchecked
   Probe probe;
   Numerics numerics;
   std::optional<Timing> timing;
 
   /// Time of the limit over that of the kernel, cold: 1 is as fast as a plain stream. None without both.
   std::optional<Ratio> share_of_limit() const;
-  /// Time of the reference over that of the kernel: 2 is twice as fast. None without both.
-  std::optional<Ratio> against_reference() const;
+  /// Time of the reference over that of the kernel, cold: 2 is twice as fast. None without both.
+  std::optional<Ratio> speedup() const;
   bool operator==(const CaseResult&) const = default;
 };
 

@@ -59,8 +59,8 @@ struct ResultRow {
   std::uint32_t subject = 0;  ///< index into `subjects`
   std::string function;
   std::string workload;  ///< `probes`: odd, padded and empty shapes that are only checked
-  DType dtype = DType::float32;
-  Sizes sizes;  ///< empty for `probes`
+  std::optional<DType> dtype = DType::float32;  ///< none: the output of a script has another type, or none
+  Sizes sizes;                                  ///< empty for `probes` and scripts
   Tolerance tolerance;
   CaseResult result;
   bool operator==(const ResultRow&) const = default;
@@ -85,7 +85,7 @@ struct Results {
   std::vector<Subject> subjects;
   std::vector<ResultRow> rows;
 
-  /// Whether every row is; also of no rows.
+  /// Whether nothing is known to be wrong in any row: each is right or unchecked; also of no rows.
   bool all_right() const;
   bool operator==(const Results&) const = default;
 };

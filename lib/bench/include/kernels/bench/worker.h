@@ -5,6 +5,9 @@
 #include <filesystem>
 #include <memory>
 #include <stop_token>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <sys/types.h>
 
@@ -20,6 +23,9 @@
 //   samples
 //                     {"step": …}*, then {"samples": …} or {"result": …}, which is the last
 //   frame             length, 4 bytes, little-endian; then that many bytes of JSON, at most 16 MiB
+//   A Python interpreter in the worker's place (see `python_runner.h`) speaks the same; its request and what
+//   it answers to a request for a listing are other JSON, and kernels-worker stands between: it stays, to end
+//   everything that a script has started.
 //   standard output and error of the worker go to the parent, which keeps the end for the reason of a crash.
 
 namespace kernels::bench {
@@ -27,6 +33,18 @@ namespace kernels::bench {
 /// What a worker's `main` calls. Sets the case up, samples it as often as it is asked to, returns the exit
 /// status. `parent` is the process that must live; the worker dies with it.
 int worker_main(pid_t parent);
+
+/// The same for a Python interpreter: starts it with our driver, ends with its status, and leaves no process
+/// behind that it or its children have started, whatever their groups and sessions.
+int interpreter_main(pid_t parent, const char* interpreter);
+
+/// What `interpreter_main` starts, and with what.
+struct InterpreterRequest {
+  std::string interpreter;
+  std::string payload;  ///< JSON of the first frame
+  /// Set beside, or in place of, those of this process.
+  std::vector<std::pair<std::string, std::string>> environment;
+};
 
 struct WorkerOptions {
   std::filesystem::path program;  ///< kernels-worker
@@ -41,10 +59,14 @@ class WorkerSession {
  public:
   /// Errors  io: the program cannot be started.
   static Result<WorkerSession> start(const CaseRequest& request, const WorkerOptions& options);
+  /// The same with an interpreter. Errors  as above.
+  static Result<WorkerSession> start(const InterpreterRequest& request, const WorkerOptions& options);
   WorkerSession(WorkerSession&&) noexcept;
   WorkerSession& operator=(WorkerSession&&) = delete;
   ~WorkerSession();
 
+  /// Waits for the listing that an interpreter was asked for: its JSON, or how it ended. Errors  interrupted.
+  Result<std::expected<std::string, CaseResult>> list(const StepSink& on_step, const std::stop_token& stop);
   /// Waits until the case is set up, or has ended. Errors  interrupted.
   Result<CaseAnswer> prepare(const StepSink& on_step, const std::stop_token& stop);
   /// After an answer with a plan. The unexpected result says how the case ended. Errors  interrupted.

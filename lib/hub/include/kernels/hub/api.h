@@ -33,6 +33,8 @@ class Api {
   /// empty. Errors  integrity also for a listing that does not end, goes on at another host, or names files
   /// that cannot be beside each other.
   void build_files(const RepoId& repo, const Commit& commit, Then<std::vector<FileEntry>> then);
+  /// The same below `benchmarks/`.
+  void benchmark_files(const RepoId& repo, const Commit& commit, Then<std::vector<FileEntry>> then);
   /// A small file; `revision` may be a branch. Its content, at most 8 MiB.
   void file(const RepoId& repo, const std::string& revision, const RepoPath& path, Then<std::string> then);
   /// Whether the Hub marks the organisation as a trusted publisher; an unknown one is not.

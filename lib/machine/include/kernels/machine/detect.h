@@ -70,6 +70,8 @@ struct Detected {
   std::optional<MajorMinor> driver_cuda = {};
   /// The CUDA that torch was built for; absent without torch or for other builds.
   std::optional<MajorMinor> torch_cuda = {};
+  /// The interpreter of the Python environment; empty: none was found.
+  std::filesystem::path interpreter = {};
   /// Folders with the packages of the Python environment, the most specific first.
   std::vector<std::filesystem::path> python_packages = {};
   bool is_musl = false;  ///< the C library is not glibc
@@ -80,7 +82,9 @@ struct Detected {
 /// (`VIRTUAL_ENV`, `CONDA_PREFIX`, the `python3` on `PATH`), GPUs from the driver library, loaded for the
 /// moment. Where no environment has tvm-ffi, the version is that of the provider that comes with this
 /// program. Cost  a few milliseconds without a GPU; the driver's initialisation with one.
-Detected detect(const Environment& environment);
+/// `python`, an interpreter or the folder of an environment, counts in place of the active one.
+Detected detect(const Environment& environment,
+                const std::optional<std::filesystem::path>& python = std::nullopt);
 
 struct SurveyRequest {
   Sysroot sysroot;

@@ -91,6 +91,10 @@ struct DownloadReport {
   hub::HttpCounters counters;
 };
 
+/// Adds other files of a kernel that is in the plan, such as its benchmark scripts.
+void add_to_plan(const cache::Layout& layout, const LockedKernel& kernel, const std::vector<FileEntry>& files,
+                 DownloadPlan& plan);
+
 /// Carries out a plan: one pool over all files of all kernels, each file hashed while it comes, published
 /// only when right; then links, then refs. Files over 8 MiB come in ranges over several connections when the
 /// server is far. With nothing to do it makes no request. A variant that the rules

@@ -15,6 +15,10 @@ namespace kernels::runtime {
 enum class DType : std::uint8_t { float32, float16, bfloat16, float64 };
 
 std::string_view name_of(DType type);
+/// Empty for none.
+inline std::string_view name_of(const std::optional<DType>& type) {
+  return type ? name_of(*type) : std::string_view();
+}
 /// Nothing for any other name.
 std::optional<DType> dtype_from_name(std::string_view name);
 std::uint64_t size_of(DType type);
