@@ -6,12 +6,15 @@
 #include "kernels/ops/project_files.h"
 
 #include "bench_files.h"
+#include "bench_layers.h"
+#include "bench_locks.h"
 #include "bench_run.h"
 #include "commands.h"
 #include "view_bench.h"
 #include "view_bench_ci.h"
 #include "view_bench_compare.h"
 #include "view_bench_html.h"
+#include "view_bench_layers.h"
 
 namespace kernels::app {
 
@@ -19,6 +22,8 @@ namespace {
 
 struct CommandLine {
   std::string what = ".";
+  std::string layer;
+  bool select = false;
   std::string device = "auto";
   std::string workload;
   std::string function;
@@ -93,31 +98,14 @@ Result<bench::BenchOptions> to_options(const CommandLine& line, const std::optio
   return options;
 }
 
-/// What the first argument means: a project with a lock, or a folder with variants.
-Result<std::vector<ops::BenchTarget>> find_targets(const CommandLine& line, const Target& target,
-                                                   const hub::Settings& settings, App& app) {
-  auto files = ops::load_lock_files(line.what);
-  if (!files) return fail(std::move(files).error());
-  if (*files)
-    return ops::locked_bench_targets(cache::Layout(settings.cache, settings.state), **files, target,
-                                     app.stop_token());
-  std::error_code code;
-  if (!std::filesystem::is_directory(line.what, code))
-    return fail(Error(Errc::invalid_argument, "there is no folder `" + line.what + "`")
-                    .with_hint("give a project with a `kernels.lock`, or a folder with `build/`"));
-  if (std::filesystem::exists(std::filesystem::path(line.what) / "kernels.toml", code))
-    return fail(Error(Errc::invalid_argument, "there is no `kernels.lock` in `" + line.what + "`")
-                    .with_hint("run `kernels lock` and `kernels download` first"));
-  auto local = ops::local_bench_target(line.what, target);
-  if (!local) return fail(std::move(local).error());
-  return std::vector{std::move(*local)};
-}
+/// How this machine will measure.
+struct Setup {
+  Target machine;
+  std::vector<Device> devices;
+  bench::BenchOptions options;
+};
 
-/// What this machine's kernels are, measured. `before`: what they will be compared with.
-Result<bench::Results> measure(const CommandLine& line, const std::optional<bench::Results>& before,
-                               App& app) {
-  auto settings = app.settings();
-  if (!settings) return fail(std::move(settings).error());
+Result<Setup> set_up(const CommandLine& line, const std::optional<bench::Results>& before, App& app) {
   auto machine = app.machine().target;
   machine.free_threaded_python = false;  // the worker calls kernels without any Python
   auto devices = parse_bench_devices(line.device, machine);
@@ -125,9 +113,58 @@ Result<bench::Results> measure(const CommandLine& line, const std::optional<benc
   if (devices->front().kind == runtime::DeviceKind::cpu) machine.backend = {};
   auto options = to_options(line, before);
   if (!options) return fail(std::move(options).error());
-  auto targets = find_targets(line, machine, *settings, app);
+  return Setup{.machine = std::move(machine), .devices = std::move(*devices), .options = std::move(*options)};
+}
+
+/// What a folder without a lock is: variants to measure.
+Result<ops::BenchTarget> find_target(const CommandLine& line, const Target& target) {
+  std::error_code code;
+  if (!std::filesystem::is_directory(line.what, code))
+    return fail(Error(Errc::invalid_argument, "there is no folder `" + line.what + "`")
+                    .with_hint("give a project with a `kernels.lock`, or a folder with `build/`"));
+  if (std::filesystem::exists(std::filesystem::path(line.what) / "kernels.toml", code))
+    return fail(Error(Errc::invalid_argument, "there is no `kernels.lock` in `" + line.what + "`")
+                    .with_hint("run `kernels lock` and `kernels download` first"));
+  if (!line.layer.empty() || line.select)
+    return fail(Error(Errc::invalid_argument, "`" + line.what + "` is not a project: it maps no layers")
+                    .with_hint("give a project with a `kernels.lock`"));
+  return ops::local_bench_target(line.what, target);
+}
+
+/// A project's lock: its layers where it has any, else its kernels as they are.
+Result<MeasuredLayers> measure_lock(const CommandLine& line, const ops::LockFiles& files, const Setup& setup,
+                                    App& app) {
+  if (files.sum && !files.sum->layers.empty())
+    return measure_project(files, setup.machine, setup.devices, {.layer = line.layer, .select = line.select},
+                           setup.options, app);
+  if (!line.layer.empty() || line.select)
+    return fail(Error(Errc::invalid_argument, "the lock of `" + line.what + "` has no layers")
+                    .with_hint("map some in the project file and run `kernels lock`"));
+  auto settings = app.settings();
+  if (!settings) return fail(std::move(settings).error());
+  auto targets = ops::locked_bench_targets(cache::Layout(settings->cache, settings->state), files,
+                                           setup.machine, app.stop_token());
   if (!targets) return fail(std::move(targets).error());
-  return measure_targets(*targets, *devices, *options, app);
+  MeasuredLayers out{.results = new_results(setup.options, app), .contests = {}};
+  auto done = measure_targets(*targets, setup.devices, setup.options, out.results, app);
+  if (!done) return fail(std::move(done).error());
+  return out;
+}
+
+/// What this machine's kernels are, measured. `before`: what they will be compared with.
+Result<MeasuredLayers> measure(const CommandLine& line, const std::optional<bench::Results>& before,
+                               App& app) {
+  auto setup = set_up(line, before, app);
+  if (!setup) return fail(std::move(setup).error());
+  auto files = ops::load_lock_files(line.what);
+  if (!files) return fail(std::move(files).error());
+  if (*files) return measure_lock(line, **files, *setup, app);
+  auto target = find_target(line, setup->machine);
+  if (!target) return fail(std::move(target).error());
+  MeasuredLayers out{.results = new_results(setup->options, app), .contests = {}};
+  auto done = measure_targets({*target}, setup->devices, setup->options, out.results, app);
+  if (!done) return fail(std::move(done).error());
+  return out;
 }
 
 bench::CompareRules rules_of(const CommandLine& line) {
@@ -179,8 +216,69 @@ ExitCode say_results(const CommandLine& line, const bench::Results& results, App
   return ExitCode::ok;
 }
 
+/// What an update costs: each kernel that changed, in both versions.
+ExitCode run_locks(const CommandLine& line, const LockPair& locks, App& app) {
+  auto setup = set_up(line, std::nullopt, app);
+  if (!setup) return app.fail(setup.error());
+  auto measured = measure_locks(locks, setup->machine, setup->devices, setup->options, app);
+  if (!measured) return app.fail(measured.error());
+  if (line.save)
+    if (auto saved = save_results(*line.save, measured->after); !saved) return app.fail(saved.error());
+  // Both are of one run, in turns: what differs between them is no accident.
+  auto rules = rules_of(line);
+  rules.despite_differences = true;
+  auto comparison = bench::compare(measured->before, measured->after, rules);
+  if (!comparison) return app.fail(comparison.error());
+  auto written =
+      write_beside(line, measured->after, comparison_markdown(*comparison), comparison_junit(*comparison));
+  if (!written) return app.fail(written.error());
+  app.out().result(line.json ? with_changes_json(comparison_json(*comparison), measured->changes)
+                             : changes_text(measured->changes) + comparison_text(*comparison));
+  if (app.stop_token().stop_requested()) return app.fail(Error(Errc::interrupted, "stopped"));
+  bool slower = line.fail_on_regression && comparison->count(bench::Change::slower) > 0;
+  return slower || !measured->after.all_right() ? ExitCode::no : ExitCode::ok;
+}
+
+/// Writes the winners; what became of each layer goes beside the JSON, or below the tables.
+Status say_selection(const CommandLine& line, const SelectionFile& place, const MeasuredLayers& measured,
+                     App& app) {
+  auto selected = ops::select_layers(place.file, place.text, measured.contests, measured.results,
+                                     rules_of(line).threshold);
+  if (!selected) return fail(std::move(selected).error());
+  auto text = selection_text(*selected, place.file.string());
+  if (line.json)
+    app.out().status(text);
+  else
+    app.out().result(text);
+  return {};
+}
+
+ExitCode run_measuring(const CommandLine& line, const std::optional<bench::Results>& before, App& app) {
+  std::optional<SelectionFile> place;
+  if (line.select) {
+    auto opened = open_selection(line.what);
+    if (!opened) return app.fail(opened.error());
+    place = std::move(*opened);
+  }
+  auto measured = measure(line, before, app);
+  if (!measured) return app.fail(measured.error());
+  const auto& results = measured->results;
+  // Also of a run that was interrupted: what was measured is kept.
+  if (line.save)
+    if (auto saved = save_results(*line.save, results); !saved) return app.fail(saved.error());
+  auto said = before ? say_comparison(line, *before, results, app) : say_results(line, results, app);
+  if (app.stop_token().stop_requested()) return app.fail(Error(Errc::interrupted, "stopped"));
+  if (place)
+    if (auto done = say_selection(line, *place, *measured, app); !done) return app.fail(done.error());
+  if (said != ExitCode::ok) return said;
+  return results.all_right() && !results.rows.empty() ? ExitCode::ok : ExitCode::no;
+}
+
 ExitCode run_bench(const CommandLine& line, App& app) {
   if (line.merge) return run_merge(line, app);
+  auto locks = open_locks(line.compare);
+  if (!locks) return app.fail(locks.error());
+  if (*locks) return run_locks(line, **locks, app);
   std::vector<bench::Results> files;
   for (const auto& name : line.compare) {
     auto results = read_results(name);
@@ -188,22 +286,14 @@ ExitCode run_bench(const CommandLine& line, App& app) {
     files.push_back(std::move(*results));
   }
   if (files.size() == 2) return say_comparison(line, files.front(), files.back(), app);
-  auto before = files.empty() ? std::nullopt : std::optional(std::move(files.front()));
-  auto results = measure(line, before, app);
-  if (!results) return app.fail(results.error());
-  // Also of a run that was interrupted: what was measured is kept.
-  if (line.save)
-    if (auto saved = save_results(*line.save, *results); !saved) return app.fail(saved.error());
-  auto said = before ? say_comparison(line, *before, *results, app) : say_results(line, *results, app);
-  if (app.stop_token().stop_requested()) return app.fail(Error(Errc::interrupted, "stopped"));
-  if (said != ExitCode::ok) return said;
-  return results->all_right() && !results->rows.empty() ? ExitCode::ok : ExitCode::no;
+  return run_measuring(line, files.empty() ? std::nullopt : std::optional(std::move(files.front())), app);
 }
 
 void add_comparing(CLI::App& command, CommandLine& line) {
   auto* compare = command
                       .add_option("--compare", line.compare,
-                                  "Measure, and compare with this saved run; or compare two saved runs")
+                                  "Measure, and compare with this saved run; or compare two saved runs; or "
+                                  "two locks, by measuring what changed between them in turns")
                       ->type_name("OLD [NEW]")
                       ->expected(1, 2);
   command
@@ -251,9 +341,20 @@ void add_choice(CLI::App& command, CommandLine& line) {
       .add_option("--workload", line.workload,
                   "Only workloads whose name contains this; or sizes: T=4096,hidden=8192,dtype=bf16")
       ->type_name("NAME|SIZES");
+  command
+      .add_option("--layer", line.layer,
+                  "Only this layer of the project, and the kernels that could serve it")
+      ->type_name("NAME");
   command.add_option("--function", line.function, "Only this function")->type_name("NAME");
   command.add_option("--dtype", line.dtype, "Only float32, float16 or bfloat16")->type_name("TYPE");
-  command.add_flag("--validate-only", line.validate_only, "Check the results, measure nothing");
+  auto* validate_only =
+      command.add_flag("--validate-only", line.validate_only, "Check the results, measure nothing");
+  command
+      .add_flag("--select", line.select,
+                "Map each layer to its fastest kernel on this device, in the project file: one that is right "
+                "everywhere, if the whole interval of its time over that of the mapped one (geometric mean "
+                "over the rows) is below 1 by more than --threshold")
+      ->excludes(validate_only);
 }
 
 void add_measuring(CLI::App& command, CommandLine& line) {
@@ -292,6 +393,8 @@ Command add_named(CLI::App& root, const std::string& name, const std::string& de
                   "  kernels bench --save before.json\n"
                   "  kernels bench --compare before.json --fail-on-regression 2\n"
                   "  kernels bench --compare before.json after.json\n"
+                  "  kernels bench --compare old.lock kernels.lock --fail-on-regression 2\n"
+                  "  kernels bench --layer RMSNorm --select\n"
                   "  kernels bench --merge results/\n");
   add_choice(*command, *line);
   add_measuring(*command, *line);

@@ -4,6 +4,7 @@
 
 #include "measures.h"
 #include "text.h"
+#include "view_bench_layers.h"
 
 namespace kernels::app {
 
@@ -141,22 +142,25 @@ std::string subject_text(const bench::RunSettings& settings, const bench::Subjec
                          const bench::DeviceRecord& device, const std::vector<const ResultRow*>& rows) {
   auto out = plain(subject.kernel) +
              (subject.commit.empty() ? "" : " at " + plain(subject.commit.substr(0, 12))) + "  " +
-             plain(subject.variant) + "\n  on " + device_text(device) + "\n" + methods(rows) +
-             stops(rows, settings) + disturbances(rows);
+             plain(subject.variant) +
+             (subject.layer.empty() ? "" : "\n  serves the layer " + plain(subject.layer)) + "\n  on " +
+             device_text(device) + "\n" + methods(rows) + stops(rows, settings) + disturbances(rows);
   return out + "\n" + table_within(kColumns, all_cells(rows)) + reasons(rows) + "\n";
 }
 
 }  // namespace
 
 std::string bench_text(const bench::Results& results) {
-  std::string out;
-  for (std::uint32_t s = 0; s < results.subjects.size(); ++s)
+  auto out = contests_text(results);
+  for (std::uint32_t s = 0; s < results.subjects.size(); ++s) {
+    if (is_contested(results, results.subjects[s])) continue;
     for (std::uint32_t d = 0; d < results.devices.size(); ++d) {
       std::vector<const ResultRow*> rows;
       for (const auto& row : results.rows)
         if (row.subject == s && row.device == d) rows.push_back(&row);
       if (!rows.empty()) out += subject_text(results.settings, results.subjects[s], results.devices[d], rows);
     }
+  }
   auto right = std::ranges::count(results.rows, bench::Verdict::right,
                                   [](const ResultRow& row) { return row.result.verdict; });
   return out + std::to_string(right) + " of " + counted(results.rows.size(), "row") + " right, seed " +

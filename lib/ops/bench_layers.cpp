@@ -23,6 +23,7 @@ struct Named {
   RepoId repo;
   Requirement requirement;
   bool trust = false;
+  bool is_row = false;  ///< a row of the mapping names it, not only a dependency
   bool is_mapped_here = false;
 };
 
@@ -119,6 +120,7 @@ class Planner {
                 .repo = row.repo,
                 .requirement = row.requirement,
                 .trust = row.trust,
+                .is_row = true,
                 .is_mapped_here = is_here});
   }
 
@@ -213,7 +215,7 @@ class Planner {
       const auto& kernel = kernels_[named.kernel];
       if (!kernel.target) {
         if (named.is_mapped_here) return fail(*kernel.problem);
-        if (is_row(named)) note(layer, named, kernel.problem->text());
+        if (named.is_row) note(layer, named, kernel.problem->text());
         continue;
       }
       auto candidate = candidate_of(named);
@@ -222,7 +224,7 @@ class Planner {
       if (candidate) {
         contest.candidates.push_back(std::move(*candidate));
         members.emplace_back(named.kernel, named.layer);
-      } else if (is_row(named)) {
+      } else if (named.is_row) {
         note(layer, named, candidate.error());
         if (first_reason.empty()) first_reason = candidate.error();
       }
@@ -233,10 +235,6 @@ class Planner {
                   "no kernel of the project can be measured for the layer `" + layer + "`: " + first_reason);
     }
     return enter(std::move(contest), std::move(members), here);
-  }
-
-  bool is_row(const Named& named) const {
-    return std::ranges::any_of(project_.layers, [&](const auto& row) { return row.repo == named.repo; });
   }
 
   /// Gives every candidate the shapes, leaves out those that do not fit, and says which modes there are.

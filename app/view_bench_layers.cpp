@@ -1,0 +1,215 @@
+#include "view_bench_layers.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include <nlohmann/json.hpp>
+
+#include "measures.h"
+#include "text.h"
+
+namespace kernels::app {
+
+namespace {
+
+using bench::ResultRow;
+using bench::SeriesKind;
+
+constexpr std::size_t kColumns = 100;
+
+/// A workload and a data type of a layer, and what each kernel did there.
+using Round = std::pair<std::string, std::vector<const ResultRow*>>;
+
+struct LayerView {
+  const bench::Results* results = nullptr;
+  std::string layer;
+  std::uint32_t device = 0;
+  std::vector<const ResultRow*> rows;
+};
+
+std::string kernel_of(const LayerView& view, const ResultRow& row) {
+  const auto& subject = view.results->subjects[row.subject];
+  auto twins = std::ranges::any_of(view.rows, [&](const ResultRow* other) {
+    const auto& others = view.results->subjects[other->subject];
+    return others.kernel == subject.kernel &&
+           (others.commit != subject.commit || other->function != row.function);
+  });
+  auto name = plain(subject.kernel);
+  return twins ? name + " " + plain(subject.commit.substr(0, 7)) + " " + plain(row.function) : name;
+}
+
+std::vector<Round> rounds_of(const LayerView& view) {
+  std::vector<Round> out;
+  for (const auto* row : view.rows) {
+    auto name = std::string(runtime::name_of(row->dtype)) + " " + plain(row->workload);
+    auto found = std::ranges::find(out, name, &Round::first);
+    if (found == out.end()) found = out.insert(out.end(), {name, {}});
+    found->second.push_back(row);
+  }
+  return out;
+}
+
+std::optional<bench::Summary> time_of(const ResultRow& row) {
+  const auto* cold = row.result.timing ? row.result.timing->find(SeriesKind::cold) : nullptr;
+  if (cold == nullptr) return std::nullopt;
+  return cold->summary();
+}
+
+std::string times_text(const bench::Ratio& ratio) {
+  return decimal(ratio.value, 3) + " (" + decimal(ratio.low, 3) + " to " + decimal(ratio.high, 3) + ")";
+}
+
+/// Shapes that are only checked stand in the table where a kernel is not right there.
+void add_round(const LayerView& view, const Round& round, std::vector<std::vector<std::string>>& lines) {
+  const ResultRow* best = nullptr;
+  bool all_right = true;
+  for (const auto* row : round.second) {
+    all_right &= row->result.verdict == bench::Verdict::right;
+    auto time = time_of(*row);
+    if (time && (best == nullptr || time->median < time_of(*best)->median)) best = row;
+  }
+  if (best == nullptr && all_right && round.second.front()->sizes.empty()) return;
+  auto name = round.first;
+  for (const auto* row : round.second) {
+    std::string verdict(bench::name_of(row->result.verdict));
+    std::vector<std::string> cells = {std::exchange(name, ""), kernel_of(view, *row), "", "", "", verdict};
+    if (auto time = time_of(*row)) {
+      auto share = row->result.share_of_limit();
+      cells[2] = time_text(time->median);
+      cells[3] = share ? share_text(share->value) : "-";
+      cells[4] = row == best ? "best" : times_text(bench::ratio_of(*time, *time_of(*best)));
+    }
+    lines.push_back(std::move(cells));
+  }
+}
+
+std::string reasons(const LayerView& view) {
+  std::string out;
+  std::set<std::string> said;
+  for (const auto* row : view.rows)
+    if (!row->result.reason.empty() && said.insert(kernel_of(view, *row) + row->result.reason).second &&
+        !row->result.reason.starts_with("not run"))
+      out += "\n" + kernel_of(view, *row) + " " + std::string(runtime::name_of(row->dtype)) + " " +
+             plain(row->workload) + ": " + plain(row->result.reason) + "\n";
+  return out;
+}
+
+std::string members(const LayerView& view) {
+  std::vector<std::vector<std::string>> lines;
+  std::set<std::pair<std::uint32_t, std::string>> seen;
+  for (const auto* row : view.rows) {
+    if (!seen.emplace(row->subject, row->function).second) continue;
+    const auto& subject = view.results->subjects[row->subject];
+    lines.push_back({"  " + plain(subject.kernel), "at " + plain(subject.commit.substr(0, 12)),
+                     plain(row->function), plain(subject.variant)});
+  }
+  return table_within(kColumns, lines);
+}
+
+std::string layer_text(const LayerView& view) {
+  const auto& device = view.results->devices[view.device];
+  auto out = "layer " + plain(view.layer) + "\n" + members(view) + "  on " + plain(device.name);
+  if (!device.capability.empty()) out += ", compute capability " + plain(device.capability);
+  if (!device.driver.empty()) out += ", driver " + plain(device.driver);
+  std::vector<std::vector<std::string>> lines = {
+      {"WORKLOAD", "KERNEL", "TIME", "OF LIMIT", "TO THE BEST", "RESULT"}};
+  for (const auto& round : rounds_of(view))
+    add_round(view, round, lines);
+  return out + "\n\n" + table_within(kColumns, lines) + reasons(view) + "\n";
+}
+
+std::string capability_text(const std::optional<std::uint32_t>& capability) {
+  if (!capability) return "";
+  return " " + std::to_string(*capability / 10) + "." + std::to_string(*capability % 10);
+}
+
+std::string names_text(const std::string& what, const std::vector<std::string>& names) {
+  std::string out;
+  for (const auto& name : names)
+    out += (out.empty() ? what + ": " : ", ") + plain(name);
+  return out.empty() ? "" : out + "\n";
+}
+
+std::vector<std::string> names_of(const std::vector<ops::BenchTarget>& targets) {
+  std::vector<std::string> out;
+  for (const auto& target : targets)
+    out.push_back(target.kernel);
+  return out;
+}
+
+}  // namespace
+
+bool is_contested(const bench::Results& results, const bench::Subject& subject) {
+  if (subject.layer.empty()) return false;
+  std::set<std::pair<std::uint32_t, std::string>> members;
+  for (const auto& row : results.rows)
+    if (results.subjects[row.subject].layer == subject.layer) members.emplace(row.subject, row.function);
+  return members.size() > 1;
+}
+
+std::string contests_text(const bench::Results& results) {
+  std::vector<LayerView> views;
+  for (const auto& row : results.rows) {
+    const auto& subject = results.subjects[row.subject];
+    if (!is_contested(results, subject)) continue;
+    auto found = std::ranges::find_if(views, [&](const LayerView& view) {
+      return view.layer == subject.layer && view.device == row.device;
+    });
+    if (found == views.end())
+      found = views.insert(views.end(), LayerView{&results, subject.layer, row.device, {}});
+    found->rows.push_back(&row);
+  }
+  std::string out;
+  for (const auto& view : views)
+    out += layer_text(view);
+  return out;
+}
+
+std::string selection_text(const std::vector<ops::SelectedLayer>& selected, const std::string& file) {
+  std::string out;
+  bool is_changed = false;
+  for (const auto& item : selected) {
+    out += plain(item.layer) + " on " + to_string(item.device) + capability_text(item.capability) +
+           ", mode " + item.mode.str() + ": ";
+    if (item.winner.empty()) {
+      out += plain(item.mapped) + " stays: " + plain(item.reason) + "\n";
+      continue;
+    }
+    is_changed = true;
+    out += plain(item.winner) + " in place of " + plain(item.mapped) + ": " + plain(item.reason);
+    if (item.ratio) out += ", " + times_text(*item.ratio) + " of its time";
+    out += "\n";
+  }
+  if (!is_changed) return out + "`" + plain(file) + "` is as it was\n";
+  return out + "`" + plain(file) + "` is written; run `kernels lock`, so that the lock follows it\n";
+}
+
+std::string changes_text(const ops::LockChanges& changes) {
+  std::vector<std::string> changed;
+  for (const auto& kernel : changes.changed)
+    changed.push_back(kernel.after.kernel + " " + kernel.before.commit.substr(0, 7) + " → " +
+                      kernel.after.commit.substr(0, 7));
+  auto out = names_text("changed", changed) + names_text("added", names_of(changes.added)) +
+             names_text("removed", changes.removed) +
+             names_text("another commit, the same bytes: not measured", changes.same_bytes) +
+             names_text("not changed: not measured", changes.same_commit);
+  return out.empty() ? "" : out + "\n";
+}
+
+std::string with_changes_json(const std::string& comparison, const ops::LockChanges& changes) {
+  auto out = nlohmann::ordered_json::parse(comparison);
+  auto changed = nlohmann::ordered_json::array();
+  for (const auto& kernel : changes.changed)
+    changed.push_back(
+        {{"kernel", kernel.after.kernel}, {"before", kernel.before.commit}, {"after", kernel.after.commit}});
+  out["kernels"] = {{"changed", changed},
+                    {"added", names_of(changes.added)},
+                    {"removed", changes.removed},
+                    {"same_bytes", changes.same_bytes},
+                    {"same_commit", changes.same_commit}};
+  return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace kernels::app
