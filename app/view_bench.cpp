@@ -101,12 +101,16 @@ std::string disturbances(const std::vector<const ResultRow*>& rows) {
   return out;
 }
 
+}  // namespace
+
 std::string device_text(const bench::DeviceRecord& device) {
   auto out = plain(device.name);
   if (!device.capability.empty()) out += ", compute capability " + plain(device.capability);
   if (!device.driver.empty()) out += ", driver " + plain(device.driver);
   return out;
 }
+
+namespace {
 
 std::string methods(const std::vector<const ResultRow*>& rows) {
   for (const auto* row : rows)
@@ -137,6 +141,14 @@ std::string stops(const std::vector<const ResultRow*>& rows, const bench::RunSet
          decimal(100 * settings.precision, 2) + " %, the others as far as " +
          decimal(settings.budget_seconds, settings.budget_seconds < 10 ? 1 : 0) + " s went\n";
 }
+
+}  // namespace
+
+std::string measuring_text(const bench::RunSettings& settings, const std::vector<const ResultRow*>& rows) {
+  return methods(rows) + stops(rows, settings) + disturbances(rows);
+}
+
+namespace {
 
 std::string subject_text(const bench::RunSettings& settings, const bench::Subject& subject,
                          const bench::DeviceRecord& device, const std::vector<const ResultRow*>& rows) {

@@ -9,6 +9,7 @@
 
 #include "measures.h"
 #include "text.h"
+#include "view_bench.h"
 
 namespace kernels::app {
 
@@ -108,16 +109,44 @@ std::string members(const LayerView& view) {
   return table_within(kColumns, lines);
 }
 
+/// All rows of each kernel in one number.
+void add_means(const LayerView& view, std::vector<std::vector<std::string>>& lines) {
+  std::vector<const ResultRow*> firsts;
+  bench::ContestRows rows;
+  for (const auto* row : view.rows) {
+    auto found = std::ranges::find_if(firsts, [&](const ResultRow* first) {
+      return first->subject == row->subject && first->function == row->function;
+    });
+    auto index = static_cast<std::size_t>(found - firsts.begin());
+    if (found == firsts.end()) {
+      firsts.push_back(row);
+      rows.emplace_back();
+    }
+    rows[index].push_back(row);
+  }
+  auto all = bench::standings(rows);
+  auto best = bench::choose(rows, std::nullopt, std::vector<bool>(rows.size(), true), 0).best;
+  if (!best || all[*best].times < 2) return;
+  std::string name = "all, geometric mean";
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::vector<std::string> cells = {std::exchange(name, ""), kernel_of(view, *firsts[i]), "", "", "", ""};
+    cells[2] = all[i].is_right ? time_text(all[i].mean_ns) : "-";
+    if (all[i].is_right)
+      cells[4] = i == *best ? "best" : times_text(bench::ratio_between(rows[i], rows[*best]));
+    lines.push_back(std::move(cells));
+  }
+}
+
 std::string layer_text(const LayerView& view) {
-  const auto& device = view.results->devices[view.device];
-  auto out = "layer " + plain(view.layer) + "\n" + members(view) + "  on " + plain(device.name);
-  if (!device.capability.empty()) out += ", compute capability " + plain(device.capability);
-  if (!device.driver.empty()) out += ", driver " + plain(device.driver);
+  auto out = "layer " + plain(view.layer) + "\n" + members(view);
+  out += "  on " + device_text(view.results->devices[view.device]) + "\n" +
+         measuring_text(view.results->settings, view.rows);
   std::vector<std::vector<std::string>> lines = {
       {"WORKLOAD", "KERNEL", "TIME", "OF LIMIT", "TO THE BEST", "RESULT"}};
   for (const auto& round : rounds_of(view))
     add_round(view, round, lines);
-  return out + "\n\n" + table_within(kColumns, lines) + reasons(view) + "\n";
+  add_means(view, lines);
+  return out + "\n" + table_within(kColumns, lines) + reasons(view) + "\n";
 }
 
 std::string capability_text(const std::optional<std::uint32_t>& capability) {

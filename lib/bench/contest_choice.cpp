@@ -114,7 +114,8 @@ Choice choose(const ContestRows& rows, std::optional<std::size_t> present, const
   for (auto i : {*out.best, *present})
     for (const auto* row : rows[i])
       if (auto summary = cold_summary(*row); summary && summary->samples < kFewestSamples)
-        return stays("too few samples to tell; a longer `--budget` takes more");
+        return stays("too few samples at " + row->workload + " " + std::string(runtime::name_of(row->dtype)) +
+                     " to tell; a longer `--budget` takes more");
   if (!(ratio_between(rows[*out.best], rows[*present]).high < 1 - threshold))
     return stays("no candidate is faster for certain");
   out.winner = out.best;

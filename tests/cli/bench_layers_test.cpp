@@ -3,6 +3,7 @@
 
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include <nlohmann/json.hpp>
 
@@ -111,6 +112,16 @@ name = "chunk"
 sizes = { tokens = 512, hidden = 4096 }
 dtypes = ["float32"]
 )";
+
+/// Until a program has started another one.
+void wait_for_child(int pid) {
+  auto id = std::to_string(pid);
+  constexpr int kMostTries = 2000;
+  for (int i = 0; i < kMostTries; ++i) {
+    if (!text_of("/proc/" + id + "/task/" + id + "/children").empty()) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
 
 std::map<std::string, json> subjects_of(const json& results) {
   std::map<std::string, json> out;
@@ -330,8 +341,8 @@ TEST_CASE("bench layers: a project file that changes meanwhile is not overwritte
   Norms norms;
   norms.project(kProject);
   auto changed = std::string(kProject) + "# somebody was here\n";
-  auto run = norms.bench({"--select", "--budget", "1"}, {.meanwhile = [&](int) {
-                           std::this_thread::sleep_for(std::chrono::milliseconds(700));
+  auto run = norms.bench({"--select", "--budget", "1"}, {.meanwhile = [&](int pid) {
+                           wait_for_child(pid);
                            norms.world.project(changed);
                          }});
   INFO(run.out << run.err);
