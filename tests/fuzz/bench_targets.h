@@ -8,5 +8,6 @@ namespace kernels::fuzz {
 
 void bench_results(std::string_view bytes);
 void hand_workload(std::string_view bytes);
+void layer_selection(std::string_view bytes);
 
 }  // namespace kernels::fuzz

@@ -482,6 +482,7 @@ constexpr Target kTargets[] = {
     {.name = "workloads", .run = workloads},
     {.name = "bench_results", .run = bench_results},
     {.name = "hand_workload", .run = hand_workload},
+    {.name = "layer_selection", .run = layer_selection},
     {.name = "elf", .run = elf},
     {.name = "gpu_code", .run = gpu_code},
     {.name = "library", .run = library},
