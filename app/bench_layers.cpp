@@ -17,6 +17,18 @@ std::optional<std::uint32_t> capability_of(const Device& device, const Target& m
   return 10 * capability.major + capability.minor;
 }
 
+DeviceType device_type(const Device& device) {
+  return device.kind == runtime::DeviceKind::cuda ? DeviceType::cuda : DeviceType::cpu;
+}
+
+/// Devices of one capability are one contest to those who look at all rows.
+void keep(std::vector<ops::LayerContest>& contests, ops::LayerContest contest) {
+  auto is_same = [&](const auto& other) {
+    return other.layer == contest.layer && other.capability == contest.capability;
+  };
+  if (std::ranges::none_of(contests, is_same)) contests.push_back(std::move(contest));
+}
+
 /// Measures one contest; its rows go to a subject for each candidate.
 Status measure_contest(const ops::LayerContest& contest, const bench::BenchOptions& options,
                        bench::Results& results, App& app) {
@@ -50,7 +62,7 @@ Result<SelectionFile> open_selection(const std::filesystem::path& folder) {
 }
 
 Result<MeasuredLayers> measure_project(const ops::LockFiles& files, const Target& machine,
-                                       const std::vector<Device>& devices, const LayerWishes& wishes,
+                                       const std::vector<Device>& devices, const std::string& layer,
                                        bench::BenchOptions options, App& app) {
   auto settings = app.settings();
   if (!settings) return fail(std::move(settings).error());
@@ -59,16 +71,15 @@ Result<MeasuredLayers> measure_project(const ops::LockFiles& files, const Target
   cache::Layout layout(settings->cache, settings->state);
   MeasuredLayers out{.results = new_results(options, app), .contests = {}};
   for (const auto& device : devices) {
-    bool is_cuda = device.kind == runtime::DeviceKind::cuda;
     options.device = device.kind;
     options.device_index = device.index;
     auto plan = ops::plan_layers({.layout = layout,
                                   .files = files,
                                   .project = *project ? &**project : nullptr,
                                   .target = machine,
-                                  .device = is_cuda ? DeviceType::cuda : DeviceType::cpu,
+                                  .device = device_type(device),
                                   .capability = capability_of(device, machine),
-                                  .layer = wishes.layer,
+                                  .layer = layer,
                                   .options = options},
                                  app.stop_token());
     if (!plan) return fail(std::move(plan).error());
@@ -79,11 +90,7 @@ Result<MeasuredLayers> measure_project(const ops::LockFiles& files, const Target
     for (auto& contest : plan->contests) {
       if (auto done = measure_contest(contest, options, out.results, app); !done)
         return fail(std::move(done).error());
-      // Devices of one capability are one contest to those who look at all rows.
-      auto is_same = [&](const auto& other) {
-        return other.layer == contest.layer && other.capability == contest.capability;
-      };
-      if (std::ranges::none_of(out.contests, is_same)) out.contests.push_back(std::move(contest));
+      keep(out.contests, std::move(contest));
       if (app.stop_token().stop_requested()) return out;
     }
     if (auto done = measure_targets(plan->others, {device}, options, out.results, app); !done)

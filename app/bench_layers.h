@@ -12,12 +12,6 @@
 
 namespace kernels::app {
 
-/// What is asked about the layers of a project.
-struct LayerWishes {
-  std::string layer;    ///< only this one; empty: all, and the kernels that serve none
-  bool select = false;  ///< winners go into the project file
-};
-
 /// What was measured, and what a selection needs to know.
 struct MeasuredLayers {
   bench::Results results;
@@ -32,11 +26,11 @@ struct SelectionFile {
 /// Errors  as of `ops::selectable_file`.
 Result<SelectionFile> open_selection(const std::filesystem::path& folder);
 
-/// Measures the kernels for each layer together, then those that serve none, on each device.
-/// Errors  as of `ops::plan_layers` and `measure_targets`; invalid_argument: a layer is asked for, and the
-/// lock has none.
+/// Measures the kernels for each layer together, then those that serve none, on each device. `layer`: only
+/// this one; empty: all. Errors  as of `ops::plan_layers` and `measure_targets`; invalid_argument: a layer is
+/// asked for, and the lock has none.
 Result<MeasuredLayers> measure_project(const ops::LockFiles& files, const Target& machine,
-                                       const std::vector<Device>& devices, const LayerWishes& wishes,
+                                       const std::vector<Device>& devices, const std::string& layer,
                                        bench::BenchOptions options, App& app);
 
 }  // namespace kernels::app

@@ -135,8 +135,7 @@ Result<ops::BenchTarget> find_target(const CommandLine& line, const Target& targ
 Result<MeasuredLayers> measure_lock(const CommandLine& line, const ops::LockFiles& files, const Setup& setup,
                                     App& app) {
   if (files.sum && !files.sum->layers.empty())
-    return measure_project(files, setup.machine, setup.devices, {.layer = line.layer, .select = line.select},
-                           setup.options, app);
+    return measure_project(files, setup.machine, setup.devices, line.layer, setup.options, app);
   if (!line.layer.empty() || line.select)
     return fail(Error(Errc::invalid_argument, "the lock of `" + line.what + "` has no layers")
                     .with_hint("map some in the project file and run `kernels lock`"));

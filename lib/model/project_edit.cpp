@@ -115,7 +115,7 @@ class TextEdit {
     replace(offset(region.begin), offset(region.end), std::move(with));
   }
   /// Whole lines, each with its line feed, behind the line of a place.
-  void insert_below(std::size_t offset, std::string lines) {
+  void insert_below(std::size_t offset, const std::string& lines) {
     auto end = line_end(offset);
     bool is_open = end == text_.size() && (end == 0 || text_[end - 1] != '\n');
     replace(end, end, (is_open ? newline_ : "") + lines);
@@ -268,7 +268,7 @@ class LayerEditor {
       if (there != nullptr && found != wanted.end()) edit_.replace(there->source(), found->second);
       if (there != nullptr && found == wanted.end()) remove_line(table, key);
     }
-    if (!below.empty()) edit_.insert_below(edit_.offset(repo.begin), std::move(below));
+    if (!below.empty()) edit_.insert_below(edit_.offset(repo.begin), below);
   }
 
   void add_blocks(const toml::table& last, const std::string& header, const std::vector<ProjectLayer>& rows) {
@@ -284,7 +284,7 @@ class LayerEditor {
       for (const auto& [key, value] : fields_of(project_, row))
         text += margin + key + " = " + value + edit_.newline();
     }
-    edit_.insert_below(end, std::move(text));
+    edit_.insert_below(end, text);
   }
 
   /// Elements of a list, each with its comma and line feed.
