@@ -274,6 +274,9 @@ ExitCode run_measuring(const CommandLine& line, const std::optional<bench::Resul
 }
 
 ExitCode run_bench(const CommandLine& line, App& app) {
+  if ((line.select || !line.layer.empty()) && (line.merge || line.compare.size() == 2))
+    return app.fail(Error(Errc::invalid_argument, "`--layer` and `--select` are for the layers of a project")
+                        .with_hint("leave them out, or measure a project"));
   if (line.merge) return run_merge(line, app);
   auto locks = open_locks(line.compare);
   if (!locks) return app.fail(locks.error());

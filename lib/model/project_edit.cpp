@@ -327,6 +327,9 @@ struct Wanted {
 };
 
 Result<Wanted> wanted_rows(const Project& project, const LayerSelection& selection) {
+  if (has_capability(selection.device) && !selection.capability)
+    return fail(Errc::invalid_argument,
+                "a kernel is selected for one capability of " + to_string(selection.device));
   auto rows = rows_in_effect(project, selection.layer, selection.device, selection.capability);
   auto found = std::ranges::find(rows, selection.mode, &ProjectLayer::mode);
   if (found == rows.end())

@@ -12,8 +12,6 @@
 
 namespace kernels::ops {
 
-namespace fs = std::filesystem;
-
 namespace {
 
 /// A kernel of the lock, by the name of one of its layers.

@@ -55,7 +55,7 @@ std::vector<std::pair<Name, Version>> names_in(const LockFiles& files) {
   };
   if (files.sum)
     for (const auto& kernel : files.sum->kernels)
-      add(kernel.asked_for.value_or(kernel.repo), kernel.commit);
+      add(kernel.repo, kernel.commit);
   else
     for (const auto& pin : files.pins.pins)
       add(pin.repo, pin.commit);

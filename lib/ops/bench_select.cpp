@@ -87,6 +87,11 @@ Decided decide(const LayerContest& contest, const LayerSlot& slot, const bench::
                        .reason = {},
                        .ratio = {}},
               .selection = std::nullopt};
+  // A row for every capability is no place for what one GPU has shown.
+  if (contest.device != DeviceType::cpu && !contest.capability) {
+    out.said.reason = "the capability of the device is not known";
+    return out;
+  }
   if (!slot.candidate) {
     out.said.reason = "what is mapped could not be measured";
     return out;

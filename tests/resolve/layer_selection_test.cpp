@@ -93,6 +93,9 @@ TEST_CASE("selection: a form that cannot be changed is refused with what to writ
   auto unmapped = select_layer("[layers.A]\ncpu = { repo = \"a/b\" }\n", ProjectFormat::kernels_toml,
                                "kernels.toml", selection("A", DeviceType::cuda, 90));
   CHECK_FALSE(unmapped.has_value());
+  // What one GPU has shown says nothing of the others.
+  CHECK_FALSE(select_layer("[layers.A]\ncuda = { repo = \"a/b\" }\n", ProjectFormat::kernels_toml,
+                           "kernels.toml", selection("A", DeviceType::cuda, std::nullopt)));
 }
 
 namespace {

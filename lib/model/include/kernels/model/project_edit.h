@@ -40,8 +40,8 @@ inline constexpr std::string_view kEvidenceMark = "# kernels bench --select: ";
 /// that is registered, because of several ranges only the narrowest is looked at. Comments, order and layout
 /// stay; lines of evidence that an earlier selection wrote above the row are replaced.
 /// The new text has been parsed again and means that.
-/// Errors  as of `parse_project`; invalid_argument: the layer is not mapped there, or it is written in a form
-/// that
+/// Errors  as of `parse_project`; invalid_argument: no capability where the device has one; the layer is not
+/// mapped there, or it is written in a form that
 ///         cannot be changed (dotted keys), with what to write by hand.
 Result<std::string> select_layer(std::string_view text, ProjectFormat format, const std::string& file,
                                  const LayerSelection& selection);
