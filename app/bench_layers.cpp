@@ -44,9 +44,9 @@ Status measure_contest(const ops::LayerContest& contest, const bench::BenchOptio
     return fail(std::move(reports).error().while_doing("measuring the layer `" + contest.layer + "`"));
   for (std::size_t i = 0; i < reports->size(); ++i) {
     if ((*reports)[i].rows.empty()) continue;
-    auto subject = add_subject(results, contest.candidates[i].target, contest.layer);
-    if (!subject) return fail(std::move(subject).error());
-    add_report(results, *subject, std::move((*reports)[i]), options);
+    auto added =
+        add_report(results, contest.candidates[i].target, contest.layer, std::move((*reports)[i]), options);
+    if (!added) return added;
   }
   return {};
 }
@@ -69,7 +69,7 @@ Result<MeasuredLayers> measure_project(const ops::LockFiles& files, const Target
   auto project = ops::find_project(files.folder);
   if (!project) return fail(std::move(project).error());
   cache::Layout layout(settings->cache, settings->state);
-  MeasuredLayers out{.results = new_results(options, app), .contests = {}};
+  MeasuredLayers out{.results = empty_results(options, app), .contests = {}};
   for (const auto& device : devices) {
     options.device = device.kind;
     options.device_index = device.index;
@@ -93,8 +93,9 @@ Result<MeasuredLayers> measure_project(const ops::LockFiles& files, const Target
       keep(out.contests, std::move(contest));
       if (app.stop_token().stop_requested()) return out;
     }
-    if (auto done = measure_targets(plan->others, {device}, options, out.results, app); !done)
-      return fail(std::move(done).error());
+    auto others = measure_targets(plan->others, {device}, options, app);
+    if (!others) return fail(std::move(others).error());
+    append(out.results, std::move(*others));
   }
   return out;
 }

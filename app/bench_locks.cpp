@@ -11,16 +11,13 @@ namespace {
 class LockRun {
  public:
   LockRun(bench::BenchOptions options, App& app)
-      : options_(std::move(options)), app_(app), before_(new_results(options_, app)), after_(before_) {}
+      : options_(std::move(options)), app_(app), before_(empty_results(options_, app)), after_(before_) {}
 
   Status measure(const ops::ChangedKernel& kernel, const Device& device) {
     options_.device = device.kind;
     options_.device_index = device.index;
     auto pairs = ops::version_pairs(kernel, options_);
     if (!pairs) return fail(std::move(pairs).error());
-    auto old_subject = add_subject(before_, kernel.before, {});
-    auto new_subject = add_subject(after_, kernel.after, {});
-    if (!old_subject || !new_subject) return fail(old_subject ? new_subject.error() : old_subject.error());
     for (std::size_t i = 0; i < pairs->size(); ++i) {
       const auto& pair = (*pairs)[i];
       auto progress = [&](const bench::BenchProgress& step) {
@@ -30,9 +27,12 @@ class LockRun {
       auto reports = bench::bench_contest(pair.contenders, options_, progress, app_.stop_token());
       if (!reports)
         return fail(std::move(reports).error().while_doing("measuring `" + kernel.after.kernel + "`"));
-      for (std::size_t c = 0; c < reports->size(); ++c)
-        add_report(pair.is_new[c] ? after_ : before_, pair.is_new[c] ? *new_subject : *old_subject,
-                   std::move((*reports)[c]), options_);
+      for (std::size_t c = 0; c < reports->size(); ++c) {
+        auto added =
+            add_report(pair.is_new[c] ? after_ : before_, pair.is_new[c] ? kernel.after : kernel.before, {},
+                       std::move((*reports)[c]), options_);
+        if (!added) return added;
+      }
       if (app_.stop_token().stop_requested()) return {};
     }
     return {};
@@ -88,8 +88,9 @@ Result<MeasuredLocks> measure_locks(const LockPair& locks, const Target& machine
     for (const auto& device : devices)
       if (!app.stop_token().stop_requested())
         if (auto done = run.measure(kernel, device); !done) return fail(std::move(done).error());
-  if (auto done = measure_targets(changes->added, devices, run.options(), run.after(), app); !done)
-    return fail(std::move(done).error());
+  auto added = measure_targets(changes->added, devices, run.options(), app);
+  if (!added) return fail(std::move(added).error());
+  append(run.after(), std::move(*added));
   return MeasuredLocks{
       .changes = std::move(*changes), .before = std::move(run.before()), .after = std::move(run.after())};
 }

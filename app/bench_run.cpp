@@ -37,8 +37,6 @@ std::string job_name(const hub::Environment& environment) {
   return "slurm " + id + (node.empty() ? "" : " on " + node);
 }
 
-}  // namespace
-
 bench::Results new_results(const bench::BenchOptions& options, App& app) {
   bench::Results results{.program = std::string("kernels ") + kVersion,
                          .started = now_text(),
@@ -56,8 +54,6 @@ bench::Results new_results(const bench::BenchOptions& options, App& app) {
   return results;
 }
 
-namespace {
-
 /// The index of the device in the results, which it joins if it is new.
 std::uint32_t index_of(bench::Results& results, const bench::DeviceRecord& device) {
   auto found = std::ranges::find(results.devices, device);
@@ -65,29 +61,19 @@ std::uint32_t index_of(bench::Results& results, const bench::DeviceRecord& devic
   return static_cast<std::uint32_t>(found - results.devices.begin());
 }
 
-}  // namespace
-
-Result<std::uint32_t> add_subject(bench::Results& results, const ops::BenchTarget& target,
-                                  const std::string& layer) {
-  auto found = std::ranges::find_if(results.subjects, [&](const bench::Subject& subject) {
-    return subject.kernel == target.kernel && subject.commit == target.commit &&
-           subject.variant == target.variant && subject.layer == layer;
-  });
-  if (found != results.subjects.end()) return static_cast<std::uint32_t>(found - results.subjects.begin());
-  auto fingerprint = ops::variant_fingerprint(target.folder);
-  if (!fingerprint) return fail(std::move(fingerprint).error());
+std::uint32_t add_subject(bench::Results& results, const ops::BenchTarget& target, std::string fingerprint) {
   results.subjects.push_back({.kernel = target.kernel,
                               .commit = target.commit,
                               .variant = target.variant,
-                              .variant_sha256 = std::move(*fingerprint),
+                              .variant_sha256 = std::move(fingerprint),
                               .library = {},
                               .runner = "tvm-ffi",
-                              .layer = layer});
+                              .layer = {}});
   return static_cast<std::uint32_t>(results.subjects.size() - 1);
 }
 
-void add_report(bench::Results& results, std::uint32_t subject, bench::BenchReport report,
-                const bench::BenchOptions& options) {
+void add(bench::Results& results, std::uint32_t subject, bench::BenchReport report,
+         const bench::BenchOptions& options) {
   results.subjects[subject].library = report.library;
   bench::DeviceRecord unknown{.kind = options.device == runtime::DeviceKind::cuda ? "cuda" : "cpu",
                               .index = static_cast<std::uint32_t>(options.device_index),
@@ -100,25 +86,65 @@ void add_report(bench::Results& results, std::uint32_t subject, bench::BenchRepo
   }
 }
 
-Status measure_targets(const std::vector<ops::BenchTarget>& targets, const std::vector<Device>& devices,
-                       bench::BenchOptions options, bench::Results& results, App& app) {
+}  // namespace
+
+Result<bench::Results> measure_targets(const std::vector<ops::BenchTarget>& targets,
+                                       const std::vector<Device>& devices, bench::BenchOptions options,
+                                       App& app) {
+  auto results = new_results(options, app);
   for (const auto& target : targets) {
-    auto subject = add_subject(results, target, {});
-    if (!subject) return fail(std::move(subject).error());
+    auto fingerprint = ops::variant_fingerprint(target.folder);
+    if (!fingerprint) return fail(std::move(fingerprint).error());
+    auto subject = add_subject(results, target, std::move(*fingerprint));
     auto progress = [&](const bench::BenchProgress& step) {
       app.out().show_step(target.kernel + " " + std::to_string(step.done + 1) + "/" +
                           std::to_string(step.total) + "  " + step.what);
     };
     for (const auto& device : devices) {
-      if (app.stop_token().stop_requested()) return {};
+      if (app.stop_token().stop_requested()) return results;
       options.device = device.kind;
       options.device_index = device.index;
       auto report = bench::bench_variant(target.folder, options, progress, app.stop_token());
       if (!report) return fail(std::move(report).error().while_doing("measuring `" + target.kernel + "`"));
-      add_report(results, *subject, std::move(*report), options);
+      add(results, subject, std::move(*report), options);
     }
   }
+  return results;
+}
+
+bench::Results empty_results(const bench::BenchOptions& options, App& app) {
+  return new_results(options, app);
+}
+
+Status add_report(bench::Results& results, const ops::BenchTarget& target, const std::string& layer,
+                  bench::BenchReport report, const bench::BenchOptions& options) {
+  auto found = std::ranges::find_if(results.subjects, [&](const bench::Subject& subject) {
+    return subject.kernel == target.kernel && subject.commit == target.commit &&
+           subject.variant == target.variant && subject.layer == layer;
+  });
+  auto index = static_cast<std::uint32_t>(found - results.subjects.begin());
+  if (found == results.subjects.end()) {
+    auto fingerprint = ops::variant_fingerprint(target.folder);
+    if (!fingerprint) return fail(std::move(fingerprint).error());
+    index = add_subject(results, target, std::move(*fingerprint));
+    results.subjects[index].layer = layer;
+  }
+  add(results, index, std::move(report), options);
   return {};
+}
+
+void append(bench::Results& results, bench::Results more) {
+  auto first = static_cast<std::uint32_t>(results.subjects.size());
+  for (auto& subject : more.subjects)
+    results.subjects.push_back(std::move(subject));
+  std::vector<std::uint32_t> devices;
+  for (const auto& device : more.devices)
+    devices.push_back(index_of(results, device));
+  for (auto& row : more.rows) {
+    row.subject += first;
+    row.device = devices[row.device];
+    results.rows.push_back(std::move(row));
+  }
 }
 
 }  // namespace kernels::app

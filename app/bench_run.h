@@ -14,21 +14,22 @@ struct Device {
   int index = 0;
 };
 
+/// Measures all targets on all devices, one after the other, and puts what came of them together with what
+/// this machine is. When it is interrupted, what was measured until then is there. Errors  as of
+/// `bench_variant`.
+Result<bench::Results> measure_targets(const std::vector<ops::BenchTarget>& targets,
+                                       const std::vector<Device>& devices, bench::BenchOptions options,
+                                       App& app);
+
 /// What this machine is and how it will measure, without rows.
-bench::Results new_results(const bench::BenchOptions& options, App& app);
+bench::Results empty_results(const bench::BenchOptions& options, App& app);
 
-/// A variant that has rows or will have some; its index. `layer`: of the project, empty if it serves none.
-/// Errors  io: its bytes cannot be read.
-Result<std::uint32_t> add_subject(bench::Results& results, const ops::BenchTarget& target,
-                                  const std::string& layer);
+/// What came of a variant on the device of the options, as a subject of its own where it has none yet.
+/// `layer`: of the project, empty if it serves none. Errors  io: the variant's bytes cannot be read.
+Status add_report(bench::Results& results, const ops::BenchTarget& target, const std::string& layer,
+                  bench::BenchReport report, const bench::BenchOptions& options);
 
-/// What came of a subject on the device of the options.
-void add_report(bench::Results& results, std::uint32_t subject, bench::BenchReport report,
-                const bench::BenchOptions& options);
-
-/// Measures all targets on all devices, one after the other, and adds what came of them. When it is
-/// interrupted, what was measured until then is there. Errors  as of `bench_variant`.
-Status measure_targets(const std::vector<ops::BenchTarget>& targets, const std::vector<Device>& devices,
-                       bench::BenchOptions options, bench::Results& results, App& app);
+/// The subjects, devices and rows of another part of the same run.
+void append(bench::Results& results, bench::Results more);
 
 }  // namespace kernels::app

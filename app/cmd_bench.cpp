@@ -98,26 +98,14 @@ Result<bench::BenchOptions> to_options(const CommandLine& line, const std::optio
   return options;
 }
 
-/// How this machine will measure.
-struct Setup {
-  Target machine;
-  std::vector<Device> devices;
-  bench::BenchOptions options;
-};
-
-Result<Setup> set_up(const CommandLine& line, const std::optional<bench::Results>& before, App& app) {
-  auto machine = app.machine().target;
-  machine.free_threaded_python = false;  // the worker calls kernels without any Python
-  auto devices = parse_bench_devices(line.device, machine);
-  if (!devices) return fail(std::move(devices).error());
-  if (devices->front().kind == runtime::DeviceKind::cpu) machine.backend = {};
-  auto options = to_options(line, before);
-  if (!options) return fail(std::move(options).error());
-  return Setup{.machine = std::move(machine), .devices = std::move(*devices), .options = std::move(*options)};
-}
-
-/// What a folder without a lock is: variants to measure.
-Result<ops::BenchTarget> find_target(const CommandLine& line, const Target& target) {
+/// What the first argument means: a project with a lock, or a folder with variants.
+Result<std::vector<ops::BenchTarget>> find_targets(const CommandLine& line, const Target& target,
+                                                   const hub::Settings& settings, App& app) {
+  auto files = ops::load_lock_files(line.what);
+  if (!files) return fail(std::move(files).error());
+  if (*files)
+    return ops::locked_bench_targets(cache::Layout(settings.cache, settings.state), **files, target,
+                                     app.stop_token());
   std::error_code code;
   if (!std::filesystem::is_directory(line.what, code))
     return fail(Error(Errc::invalid_argument, "there is no folder `" + line.what + "`")
@@ -125,45 +113,51 @@ Result<ops::BenchTarget> find_target(const CommandLine& line, const Target& targ
   if (std::filesystem::exists(std::filesystem::path(line.what) / "kernels.toml", code))
     return fail(Error(Errc::invalid_argument, "there is no `kernels.lock` in `" + line.what + "`")
                     .with_hint("run `kernels lock` and `kernels download` first"));
-  if (!line.layer.empty() || line.select)
-    return fail(Error(Errc::invalid_argument, "`" + line.what + "` is not a project: it maps no layers")
-                    .with_hint("give a project with a `kernels.lock`"));
-  return ops::local_bench_target(line.what, target);
+  auto local = ops::local_bench_target(line.what, target);
+  if (!local) return fail(std::move(local).error());
+  return std::vector{std::move(*local)};
 }
 
-/// A project's lock: its layers where it has any, else its kernels as they are.
-Result<MeasuredLayers> measure_lock(const CommandLine& line, const ops::LockFiles& files, const Setup& setup,
-                                    App& app) {
-  if (files.sum && !files.sum->layers.empty())
-    return measure_project(files, setup.machine, setup.devices, line.layer, setup.options, app);
-  if (!line.layer.empty() || line.select)
-    return fail(Error(Errc::invalid_argument, "the lock of `" + line.what + "` has no layers")
-                    .with_hint("map some in the project file and run `kernels lock`"));
+/// How this machine will measure.
+struct Setup {
+  hub::Settings settings;
+  Target machine;
+  std::vector<Device> devices;
+  bench::BenchOptions options;
+};
+
+/// `before`: what it will be compared with.
+Result<Setup> set_up(const CommandLine& line, const std::optional<bench::Results>& before, App& app) {
   auto settings = app.settings();
   if (!settings) return fail(std::move(settings).error());
-  auto targets = ops::locked_bench_targets(cache::Layout(settings->cache, settings->state), files,
-                                           setup.machine, app.stop_token());
-  if (!targets) return fail(std::move(targets).error());
-  MeasuredLayers out{.results = new_results(setup.options, app), .contests = {}};
-  auto done = measure_targets(*targets, setup.devices, setup.options, out.results, app);
-  if (!done) return fail(std::move(done).error());
-  return out;
+  auto machine = app.machine().target;
+  machine.free_threaded_python = false;  // the worker calls kernels without any Python
+  auto devices = parse_bench_devices(line.device, machine);
+  if (!devices) return fail(std::move(devices).error());
+  if (devices->front().kind == runtime::DeviceKind::cpu) machine.backend = {};
+  auto options = to_options(line, before);
+  if (!options) return fail(std::move(options).error());
+  return Setup{.settings = std::move(*settings),
+               .machine = std::move(machine),
+               .devices = std::move(*devices),
+               .options = std::move(*options)};
 }
 
-/// What this machine's kernels are, measured. `before`: what they will be compared with.
-Result<MeasuredLayers> measure(const CommandLine& line, const std::optional<bench::Results>& before,
-                               App& app) {
-  auto setup = set_up(line, before, app);
-  if (!setup) return fail(std::move(setup).error());
+/// What this machine's kernels are, measured: for the layers of a project where its lock has any, else as
+/// they are.
+Result<MeasuredLayers> measure(const CommandLine& line, const Setup& setup, App& app) {
   auto files = ops::load_lock_files(line.what);
   if (!files) return fail(std::move(files).error());
-  if (*files) return measure_lock(line, **files, *setup, app);
-  auto target = find_target(line, setup->machine);
-  if (!target) return fail(std::move(target).error());
-  MeasuredLayers out{.results = new_results(setup->options, app), .contests = {}};
-  auto done = measure_targets({*target}, setup->devices, setup->options, out.results, app);
-  if (!done) return fail(std::move(done).error());
-  return out;
+  if (*files && (*files)->sum && !(*files)->sum->layers.empty())
+    return measure_project(**files, setup.machine, setup.devices, line.layer, setup.options, app);
+  if (!line.layer.empty() || line.select)
+    return fail(Error(Errc::invalid_argument, "`" + line.what + "` is no project whose lock has layers")
+                    .with_hint("map some in the project file and run `kernels lock`"));
+  auto targets = find_targets(line, setup.machine, setup.settings, app);
+  if (!targets) return fail(std::move(targets).error());
+  auto results = measure_targets(*targets, setup.devices, setup.options, app);
+  if (!results) return fail(std::move(results).error());
+  return MeasuredLayers{.results = std::move(*results), .contests = {}};
 }
 
 bench::CompareRules rules_of(const CommandLine& line) {
@@ -259,7 +253,9 @@ ExitCode run_measuring(const CommandLine& line, const std::optional<bench::Resul
     if (!opened) return app.fail(opened.error());
     place = std::move(*opened);
   }
-  auto measured = measure(line, before, app);
+  auto setup = set_up(line, before, app);
+  if (!setup) return app.fail(setup.error());
+  auto measured = measure(line, *setup, app);
   if (!measured) return app.fail(measured.error());
   const auto& results = measured->results;
   // Also of a run that was interrupted: what was measured is kept.

@@ -101,16 +101,12 @@ std::string disturbances(const std::vector<const ResultRow*>& rows) {
   return out;
 }
 
-}  // namespace
-
 std::string device_text(const bench::DeviceRecord& device) {
   auto out = plain(device.name);
   if (!device.capability.empty()) out += ", compute capability " + plain(device.capability);
   if (!device.driver.empty()) out += ", driver " + plain(device.driver);
   return out;
 }
-
-namespace {
 
 std::string methods(const std::vector<const ResultRow*>& rows) {
   for (const auto* row : rows)
@@ -142,14 +138,6 @@ std::string stops(const std::vector<const ResultRow*>& rows, const bench::RunSet
          decimal(settings.budget_seconds, settings.budget_seconds < 10 ? 1 : 0) + " s went\n";
 }
 
-}  // namespace
-
-std::string measuring_text(const bench::RunSettings& settings, const std::vector<const ResultRow*>& rows) {
-  return methods(rows) + stops(rows, settings) + disturbances(rows);
-}
-
-namespace {
-
 std::string subject_text(const bench::RunSettings& settings, const bench::Subject& subject,
                          const bench::DeviceRecord& device, const std::vector<const ResultRow*>& rows) {
   auto out = plain(subject.kernel) +
@@ -164,19 +152,23 @@ std::string subject_text(const bench::RunSettings& settings, const bench::Subjec
 
 std::string bench_text(const bench::Results& results) {
   auto out = contests_text(results);
-  for (std::uint32_t s = 0; s < results.subjects.size(); ++s) {
-    if (is_contested(results, results.subjects[s])) continue;
+  for (std::uint32_t s = 0; s < results.subjects.size(); ++s)
     for (std::uint32_t d = 0; d < results.devices.size(); ++d) {
       std::vector<const ResultRow*> rows;
       for (const auto& row : results.rows)
         if (row.subject == s && row.device == d) rows.push_back(&row);
-      if (!rows.empty()) out += subject_text(results.settings, results.subjects[s], results.devices[d], rows);
+      if (!rows.empty() && !is_contested(results, results.subjects[s]))
+        out += subject_text(results.settings, results.subjects[s], results.devices[d], rows);
     }
-  }
   auto right = std::ranges::count(results.rows, bench::Verdict::right,
                                   [](const ResultRow& row) { return row.result.verdict; });
   return out + std::to_string(right) + " of " + counted(results.rows.size(), "row") + " right, seed " +
          std::to_string(results.settings.seed) + "\n";
+}
+
+std::string measuring_text(const bench::RunSettings& settings, const bench::DeviceRecord& device,
+                           const std::vector<const ResultRow*>& rows) {
+  return "  on " + device_text(device) + "\n" + methods(rows) + stops(rows, settings) + disturbances(rows);
 }
 
 }  // namespace kernels::app

@@ -139,8 +139,7 @@ void add_means(const LayerView& view, std::vector<std::vector<std::string>>& lin
 
 std::string layer_text(const LayerView& view) {
   auto out = "layer " + plain(view.layer) + "\n" + members(view);
-  out += "  on " + device_text(view.results->devices[view.device]) + "\n" +
-         measuring_text(view.results->settings, view.rows);
+  out += measuring_text(view.results->settings, view.results->devices[view.device], view.rows);
   std::vector<std::vector<std::string>> lines = {
       {"WORKLOAD", "KERNEL", "TIME", "OF LIMIT", "TO THE BEST", "RESULT"}};
   for (const auto& round : rounds_of(view))

@@ -8,6 +8,8 @@
 #include "kernels/bench/worker.h"
 #include "kernels/runtime/library.h"
 
+#include "bench_impl.h"
+
 namespace kernels::bench {
 
 namespace fs = std::filesystem;
@@ -42,13 +44,14 @@ class Contest {
         options_(options),
         progress_(progress),
         stop_(std::move(stop)),
-        reports_(contenders.size()),
-        probed_(contenders.size()) {
-    for (std::size_t i = 0; i < contenders.size(); ++i)
-      reports_[i].library = contenders[i].library.filename().string();
-  }
+        probed_(contenders.size()) {}
 
   Result<std::vector<BenchReport>> run() {
+    for (const auto& contender : contenders_) {
+      auto report = report_for(contender.library);
+      if (!report) return fail(std::move(report).error());
+      reports_.push_back(std::move(*report));
+    }
     plan();
     for (auto dtype : dtypes_)
       if (auto done = run(dtype); !done) {
@@ -105,14 +108,9 @@ class Contest {
                       .sizes = sizes,
                       .tolerance = who.function.tolerance.at(dtype),
                       .result = {}},
-              .request = {}};
-    out.request.library = fs::absolute(who.library).string();
-    out.request.provider = fs::absolute(options_.provider).string();
-    out.request.device = options_.device;
-    out.request.device_index = options_.device_index;
+              .request = request_for(who.library, options_)};
     out.request.function = who.function;
     out.request.dtype = dtype;
-    out.request.seed = options_.seed;
     return out;
   }
 

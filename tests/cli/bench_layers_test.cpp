@@ -322,7 +322,7 @@ TEST_CASE("bench layers: --select asks for what it needs before anything is meas
   CHECK(has(norms.bench({"--select"}).err, "has neither `kernels.toml` nor"));
   auto folder = norms.bench({hub_folder() / "rmsnorm", "--layer", "Norm"});
   CHECK(folder.status == 2);
-  CHECK(has(folder.err, "it maps no layers"));
+  CHECK(has(folder.err, "is no project whose lock has layers"));
 }
 
 TEST_CASE("bench layers: interrupted, --select writes nothing and leaves no process behind", "[cli]") {
