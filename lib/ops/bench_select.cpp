@@ -38,6 +38,16 @@ std::string number(double value) {
   return text.data();
 }
 
+std::string time_text(double ns) {
+  constexpr std::array kUnits = {" ns", " us", " ms"};
+  constexpr double kThousand = 1e3;
+  for (const char* unit : kUnits) {
+    if (ns < kThousand) return number(ns) + unit;
+    ns /= kThousand;
+  }
+  return number(ns) + " s";
+}
+
 std::string ratio_text(const bench::Ratio& ratio) {
   return number(ratio.value) + " (" + number(ratio.low) + " to " + number(ratio.high) + ")";
 }
@@ -56,8 +66,9 @@ std::vector<std::string> evidence_for(const LayerContest& contest, const bench::
   std::vector<std::string> out = {results.started.substr(0, 10) + ", " + device.name +
                                   (device.driver.empty() ? "" : ", driver " + device.driver) + ", " +
                                   results.program + ", seed " + std::to_string(results.settings.seed)};
-  out.push_back(name_of(contest.candidates[best]) + ": " + number(standing.mean_ns / 1e3) +
-                " us, geometric mean of the medians of " + std::to_string(standing.times) + " rows");
+  out.push_back(name_of(contest.candidates[best]) + ": " + time_text(standing.mean_ns) +
+                ", geometric mean of the medians of " + std::to_string(standing.times) +
+                (standing.times == 1 ? " row" : " rows"));
   if (choice.next)
     out.push_back(ratio_text(bench::ratio_between(rows[best], rows[*choice.next])) + " of the time of " +
                   name_of(contest.candidates[*choice.next]));

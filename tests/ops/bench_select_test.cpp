@@ -110,7 +110,7 @@ TEST_CASE("select: the evidence is enough to repeat it", "[ops]") {
   auto text = measured.text();
   INFO(text);
   for (const char* part : {"2026-11-22, NVIDIA H100, driver 580.1, kernels 0.1.0, seed 7",
-                           "acme/b aaaaaaaaaaaa: 1 us, geometric mean of the medians of 1 rows", "0.5 (0.4",
+                           "acme/b aaaaaaaaaaaa: 1 us, geometric mean of the medians of 1 row", "0.5 (0.4",
                            ") of the time of acme/c aaaaaaaaaaaa", "0.3333 (0.33"})
     CHECK(text.find(part) != std::string::npos);
 }
