@@ -41,8 +41,9 @@ std::string number(double value) {
 std::string time_text(double ns) {
   constexpr std::array kUnits = {" ns", " us", " ms"};
   constexpr double kThousand = 1e3;
+  constexpr double kRoundsUp = 999.95;  // to four digits it would be 1000
   for (const char* unit : kUnits) {
-    if (ns < kThousand) return number(ns) + unit;
+    if (ns < kRoundsUp) return number(ns) + unit;
     ns /= kThousand;
   }
   return number(ns) + " s";
