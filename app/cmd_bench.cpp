@@ -202,10 +202,14 @@ ExitCode run_merge(const CommandLine& line, App& app) {
   return fleet->outliers.empty() ? ExitCode::ok : ExitCode::no;
 }
 
-ExitCode say_results(const CommandLine& line, const bench::Results& results, App& app) {
+/// `selected`: null where nothing was to be selected.
+ExitCode say_results(const CommandLine& line, const bench::Results& results,
+                     const std::vector<ops::SelectedLayer>* selected, App& app) {
   auto written = write_beside(line, results, results_markdown(results), results_junit(results));
   if (!written) return app.fail(written.error());
-  app.out().result(line.json ? bench::encode_results(results) : bench_text(results));
+  auto text = line.json ? bench::encode_results(results) : bench_text(results);
+  if (line.json && selected != nullptr) text = with_selection_json(text, *selected);
+  app.out().result(text);
   return ExitCode::ok;
 }
 
@@ -232,22 +236,18 @@ ExitCode run_locks(const CommandLine& line, const LockPair& locks, App& app) {
   return slower || !measured->after.all_right() ? ExitCode::no : ExitCode::ok;
 }
 
-/// Writes the winners; what became of each layer goes beside the JSON, or below the tables.
-Status say_selection(const CommandLine& line, const SelectionFile& place, const MeasuredLayers& measured,
-                     App& app) {
-  auto selected = ops::select_layers(place.file, place.text, measured.contests, measured.results,
-                                     rules_of(line).threshold);
-  if (!selected) return fail(std::move(selected).error());
-  auto text = selection_text(*selected, place.file.string());
-  if (line.json)
-    app.out().status(text);
-  else
-    app.out().result(text);
-  return {};
+/// Says what was measured, with what was selected by it.
+ExitCode say_measured(const CommandLine& line, const std::optional<bench::Results>& before,
+                      const bench::Results& results, const std::vector<ops::SelectedLayer>* selected,
+                      const std::string& file, App& app) {
+  auto said =
+      before ? say_comparison(line, *before, results, app) : say_results(line, results, selected, app);
+  if (selected != nullptr && !line.json) app.out().result(selection_text(*selected, file));
+  return said;
 }
 
 ExitCode run_measuring(const CommandLine& line, const std::optional<bench::Results>& before, App& app) {
-  std::optional<SelectionFile> place;
+  SelectionFile place;
   if (line.select) {
     auto opened = open_selection(line.what);
     if (!opened) return app.fail(opened.error());
@@ -261,10 +261,16 @@ ExitCode run_measuring(const CommandLine& line, const std::optional<bench::Resul
   // Also of a run that was interrupted: what was measured is kept.
   if (line.save)
     if (auto saved = save_results(*line.save, results); !saved) return app.fail(saved.error());
-  auto said = before ? say_comparison(line, *before, results, app) : say_results(line, results, app);
-  if (app.stop_token().stop_requested()) return app.fail(Error(Errc::interrupted, "stopped"));
-  if (place)
-    if (auto done = say_selection(line, *place, *measured, app); !done) return app.fail(done.error());
+  bool is_stopped = app.stop_token().stop_requested();
+  Result<std::vector<ops::SelectedLayer>> selected;
+  bool selects = line.select && !is_stopped;
+  if (selects)
+    selected =
+        ops::select_layers(place.file, place.text, measured->contests, results, rules_of(line).threshold);
+  auto said = say_measured(line, before, results, selects && selected ? &*selected : nullptr,
+                           place.file.string(), app);
+  if (is_stopped) return app.fail(Error(Errc::interrupted, "stopped"));
+  if (!selected) return app.fail(selected.error());
   if (said != ExitCode::ok) return said;
   return results.all_right() && !results.rows.empty() ? ExitCode::ok : ExitCode::no;
 }

@@ -214,6 +214,30 @@ std::string selection_text(const std::vector<ops::SelectedLayer>& selected, cons
   return out + "`" + plain(file) + "` is written; run `kernels lock`, so that the lock follows it\n";
 }
 
+std::string with_selection_json(const std::string& results, const std::vector<ops::SelectedLayer>& selected) {
+  using Json = nlohmann::ordered_json;
+  Json list = Json::array();
+  for (const auto& item : selected) {
+    Json ratio = nullptr;
+    if (item.ratio)
+      ratio = {{"value", item.ratio->value}, {"low", item.ratio->low}, {"high", item.ratio->high}};
+    auto capability = capability_text(item.capability);
+    list.push_back({{"layer", item.layer},
+                    {"device", to_string(item.device)},
+                    {"capability", capability.empty() ? Json(nullptr) : Json(capability.substr(1))},
+                    {"mode", item.mode.str()},
+                    {"mapped", item.mapped},
+                    {"winner", item.winner.empty() ? Json(nullptr) : Json(item.winner)},
+                    {"reason", item.reason},
+                    {"ratio", ratio}});
+  }
+  // The text has lists of samples on one line each, which writing it anew would not.
+  auto end = results.rfind("\n}");
+  return results.substr(0, end) +
+         ",\n  \"selected\": " + list.dump(-1, ' ', false, Json::error_handler_t::replace) +
+         results.substr(end);
+}
+
 std::string changes_text(const ops::LockChanges& changes) {
   std::vector<std::string> changed;
   for (const auto& kernel : changes.changed)

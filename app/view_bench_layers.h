@@ -19,6 +19,9 @@ std::string contests_text(const bench::Results& results);
 /// What became of each layer and mode, and what to do next. `file`: the project file.
 std::string selection_text(const std::vector<ops::SelectedLayer>& selected, const std::string& file);
 
+/// The text of `encode_results` with what was selected as its member `selected`.
+std::string with_selection_json(const std::string& results, const std::vector<ops::SelectedLayer>& selected);
+
 /// Which kernels two locks share, and which they do not.
 std::string changes_text(const ops::LockChanges& changes);
 /// The text of `comparison_json` with those kernels as its member `kernels`.

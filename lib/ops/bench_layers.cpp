@@ -1,6 +1,7 @@
 #include "kernels/ops/bench_layers.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -186,9 +187,15 @@ class Planner {
   /// Those that have the sizes of this function: a file may hold functions of several kinds.
   static std::vector<bench::Sizes> probes_of(const bench::Measurable& measurable,
                                              const bench::FunctionSpec& function) {
+    auto has_all = [&](const bench::Sizes& sizes) {
+      for (const auto& argument : function.arguments)
+        for (const auto& product : argument.shape)
+          for (const auto& name : product.names)
+            if (!sizes.contains(name)) return false;
+      return true;
+    };
     std::vector<bench::Sizes> out;
-    for (const auto& sizes : measurable.file.probes)
-      if (bench::bytes_moved(function, sizes, bench::DType::float32)) out.push_back(sizes);
+    std::ranges::copy_if(measurable.file.probes, std::back_inserter(out), has_all);
     return out;
   }
 

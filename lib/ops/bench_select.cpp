@@ -121,6 +121,8 @@ Decided decide(const LayerContest& contest, const LayerSlot& slot, const bench::
   }
   const auto& winner = contest.candidates[*choice.winner];
   out.said.winner = winner.repo.str();
+  // Another version of the kernel that is mapped.
+  if (winner.repo == mapped.repo) out.said.winner += " (" + winner.requirement.display() + ")";
   if (bench::standings(rows)[*slot.candidate].is_right)
     out.said.ratio = bench::ratio_between(rows[*choice.winner], rows[*slot.candidate]);
   out.selection = {.layer = contest.layer,

@@ -80,6 +80,13 @@ TEST_CASE("bench layers view: what stays and what was written is said with the r
   auto text = app::selection_text(selected, "kernels.toml");
   CHECK(text.find("acme/b in place of acme/a") != std::string::npos);
   CHECK(text.find("run `kernels lock`") != std::string::npos);
+  auto json = app::with_selection_json(encode_results(two_kernels()), selected);
+  auto item = nlohmann::json::parse(json)["selected"][0];
+  CHECK(item["winner"] == "acme/b");
+  CHECK(item["capability"] == "9.0");
+  CHECK(item["ratio"]["high"] == 0.51);
+  // Whoever reads results reads these too.
+  CHECK(parse_results(json, "x").has_value());
 }
 
 TEST_CASE("bench layers view: kernels that two locks share are named, also in JSON", "[app]") {
