@@ -153,6 +153,11 @@ Result<MeasuredLayers> measure(const CommandLine& line, const Setup& setup, App&
   if (!line.layer.empty() || line.select)
     return fail(Error(Errc::invalid_argument, "`" + line.what + "` is no project whose lock has layers")
                     .with_hint("map some in the project file and run `kernels lock`"));
+  if (*files && !(*files)->sum)
+    if (auto project = ops::find_project(line.what); project && *project && !(*project)->layers.empty())
+      app.out().warning(
+          "there is no `kernels.sum`: kernels are measured without the project's layers; "
+          "`kernels lock` writes one");
   auto targets = find_targets(line, setup.machine, setup.settings, app);
   if (!targets) return fail(std::move(targets).error());
   auto results = measure_targets(*targets, setup.devices, setup.options, app);

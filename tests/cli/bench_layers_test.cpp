@@ -1,6 +1,7 @@
 // `kernels bench` in a project: kernels for one layer beside one another, winners written into the project
 // file, and what an update from one lock to another costs. The kernels are real ones, on the CPU.
 
+#include <csignal>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -298,6 +299,21 @@ TEST_CASE("bench layers: a layer that no kernel declares cannot be measured", "[
   CHECK(subjects_of(json::parse(all.out))["acme/plain"]["layer"].is_null());
 }
 
+TEST_CASE("bench layers: without kernels.sum the layers are not known, and that is said", "[cli]") {
+  Norms norms;
+  norms.project(kProject);
+  fs::remove(norms.world.folder() / "kernels.sum");
+  auto run = norms.bench({"--validate-only", "--json"});
+  INFO(run.err);
+  CHECK(run.status == 0);
+  CHECK(has(run.err, "there is no `kernels.sum`"));
+  for (const auto& [kernel, subject] : subjects_of(json::parse(run.out)))
+    CHECK(subject["layer"].is_null());
+  auto asked = norms.bench({"--layer", "Norm"});
+  CHECK(asked.status == 2);
+  CHECK(has(asked.err, "run `kernels lock`"));
+}
+
 TEST_CASE("bench layers: --select asks for what it needs before anything is measured", "[cli]") {
   Norms norms;
   auto refused = [&](const std::string& error) {
@@ -328,13 +344,22 @@ TEST_CASE("bench layers: --select asks for what it needs before anything is meas
 TEST_CASE("bench layers: interrupted, --select writes nothing and leaves no process behind", "[cli]") {
   Norms norms;
   norms.project(kProject);
-  auto run = norms.bench({"--select", "--budget", "30", "--precision", "0.01"},
-                         {.signal_after = std::chrono::milliseconds(1500), .signal = 2});
+  int program = 0;
+  auto run = norms.bench({"--select", "--budget", "30", "--precision", "0.01"}, {.meanwhile = [&](int pid) {
+                           program = pid;
+                           wait_for_child(pid);
+                           ::kill(pid, SIGINT);
+                         }});
   INFO(run.out << run.err);
   CHECK(run.status == 130);
   CHECK(norms.file() == kProject);
   CHECK(World::files_below(norms.world.folder()) ==
         std::vector<std::string>{"kernels.lock", "kernels.sum", "kernels.toml"});
+  // A worker is told whose it is.
+  auto mine = std::string("kernels-worker") + '\0' + std::to_string(program) + '\0';
+  REQUIRE(program > 0);
+  for (const auto& entry : fs::directory_iterator("/proc"))
+    CHECK_FALSE(has(text_of(entry.path() / "cmdline"), mine));
 }
 
 TEST_CASE("bench layers: a project file that changes meanwhile is not overwritten", "[cli]") {
