@@ -153,11 +153,12 @@ std::string capability_text(const std::optional<std::uint32_t>& capability) {
   return " " + std::to_string(*capability / 10) + "." + std::to_string(*capability % 10);
 }
 
-std::string names_text(const std::string& what, const std::vector<std::string>& names) {
+void add_names(std::vector<std::vector<std::string>>& lines, const std::string& what,
+               const std::vector<std::string>& names) {
   std::string out;
   for (const auto& name : names)
-    out += (out.empty() ? what + ": " : ", ") + plain(name);
-  return out.empty() ? "" : out + "\n";
+    out += (out.empty() ? "" : ", ") + plain(name);
+  if (!out.empty()) lines.push_back({what, std::move(out)});
 }
 
 std::vector<std::string> names_of(const std::vector<ops::BenchTarget>& targets) {
@@ -196,20 +197,17 @@ std::string contests_text(const bench::Results& results) {
 }
 
 std::string selection_text(const std::vector<ops::SelectedLayer>& selected, const std::string& file) {
-  std::string out;
+  std::vector<std::vector<std::string>> lines = {{"LAYER", "DEVICE", "MODE", "WAS", "IS", "WHY"}};
   bool is_changed = false;
   for (const auto& item : selected) {
-    out += plain(item.layer) + " on " + to_string(item.device) + capability_text(item.capability) +
-           ", mode " + item.mode.str() + ": ";
-    if (item.winner.empty()) {
-      out += plain(item.mapped) + " stays: " + plain(item.reason) + "\n";
-      continue;
-    }
-    is_changed = true;
-    out += plain(item.winner) + " in place of " + plain(item.mapped) + ": " + plain(item.reason);
-    if (item.ratio) out += ", " + times_text(*item.ratio) + " of its time";
-    out += "\n";
+    is_changed |= !item.winner.empty();
+    auto why = plain(item.reason);
+    if (item.ratio) why += ": " + times_text(*item.ratio) + " of the time";
+    lines.push_back({plain(item.layer), to_string(item.device) + capability_text(item.capability),
+                     item.mode.str(), plain(item.mapped), item.winner.empty() ? "stays" : plain(item.winner),
+                     std::move(why)});
   }
+  auto out = selected.empty() ? "" : "\n" + table_within(kColumns, lines) + "\n";
   if (!is_changed) return out + "`" + plain(file) + "` is as it was\n";
   return out + "`" + plain(file) + "` is written; run `kernels lock`, so that the lock follows it\n";
 }
@@ -243,11 +241,13 @@ std::string changes_text(const ops::LockChanges& changes) {
   for (const auto& kernel : changes.changed)
     changed.push_back(kernel.after.kernel + " " + kernel.before.commit.substr(0, 7) + " → " +
                       kernel.after.commit.substr(0, 7));
-  auto out = names_text("changed", changed) + names_text("added", names_of(changes.added)) +
-             names_text("removed", changes.removed) +
-             names_text("another commit, the same bytes: not measured", changes.same_bytes) +
-             names_text("not changed: not measured", changes.same_commit);
-  return out.empty() ? "" : out + "\n";
+  std::vector<std::vector<std::string>> lines;
+  add_names(lines, "changed:", changed);
+  add_names(lines, "added:", names_of(changes.added));
+  add_names(lines, "removed:", changes.removed);
+  add_names(lines, "the same bytes, not measured:", changes.same_bytes);
+  add_names(lines, "the same commit, not measured:", changes.same_commit);
+  return lines.empty() ? "" : table_within(kColumns, lines) + "\n";
 }
 
 std::string with_changes_json(const std::string& comparison, const ops::LockChanges& changes) {
