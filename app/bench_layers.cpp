@@ -21,6 +21,14 @@ DeviceType device_type(const Device& device) {
   return device.kind == runtime::DeviceKind::cuda ? DeviceType::cuda : DeviceType::cpu;
 }
 
+/// A `pyproject.toml` that says nothing of kernels is no project of them.
+Result<std::optional<Project>> own_project(const std::filesystem::path& folder) {
+  auto project = ops::find_project(folder);
+  if (project && *project && !(*project)->has_dependencies_table && (*project)->layers.empty())
+    return std::nullopt;
+  return project;
+}
+
 /// Devices of one capability are one contest to those who look at all rows.
 void keep(std::vector<ops::LayerContest>& contests, ops::LayerContest contest) {
   auto is_same = [&](const auto& other) {
@@ -62,11 +70,11 @@ Result<SelectionFile> open_selection(const std::filesystem::path& folder) {
 }
 
 Result<MeasuredLayers> measure_project(const ops::LockFiles& files, const Target& machine,
-                                       const std::vector<Device>& devices, const std::string& layer,
+                                       const std::vector<Device>& devices, const LayerWishes& wishes,
                                        bench::BenchOptions options, App& app) {
   auto settings = app.settings();
   if (!settings) return fail(std::move(settings).error());
-  auto project = ops::find_project(files.folder);
+  auto project = own_project(files.folder);
   if (!project) return fail(std::move(project).error());
   cache::Layout layout(settings->cache, settings->state);
   MeasuredLayers out{.results = empty_results(options, app), .contests = {}};
@@ -79,7 +87,8 @@ Result<MeasuredLayers> measure_project(const ops::LockFiles& files, const Target
                                   .target = machine,
                                   .device = device_type(device),
                                   .capability = capability_of(device, machine),
-                                  .layer = layer,
+                                  .will_select = wishes.will_select,
+                                  .layer = wishes.layer,
                                   .options = options},
                                  app.stop_token());
     if (!plan) return fail(std::move(plan).error());

@@ -149,7 +149,8 @@ Result<MeasuredLayers> measure(const CommandLine& line, const Setup& setup, App&
   auto files = ops::load_lock_files(line.what);
   if (!files) return fail(std::move(files).error());
   if (*files && (*files)->sum && !(*files)->sum->layers.empty())
-    return measure_project(**files, setup.machine, setup.devices, line.layer, setup.options, app);
+    return measure_project(**files, setup.machine, setup.devices,
+                           {.layer = line.layer, .will_select = line.select}, setup.options, app);
   if (!line.layer.empty() || line.select)
     return fail(Error(Errc::invalid_argument, "`" + line.what + "` is no project whose lock has layers")
                     .with_hint("map some in the project file and run `kernels lock`"));

@@ -388,9 +388,18 @@ class Planner {
 
 Result<LayerPlan> plan_layers(const LayerQuestion& question, const std::stop_token& stop) {
   const auto& lock = *question.files.sum;
-  if (question.project != nullptr)
-    if (auto matched = match_rows(*question.project, lock); !matched) return fail(std::move(matched).error());
-  auto own = question.project == nullptr ? project_of(lock) : *question.project;
+  auto own = project_of(lock);
+  std::vector<std::string> notes;
+  if (question.project != nullptr) {
+    auto matched = match_rows(*question.project, lock);
+    if (!matched && question.will_select) return fail(std::move(matched).error());
+    if (matched)
+      own = *question.project;
+    else
+      notes.push_back(matched.error().text() +
+                      ": those of the lock are measured; `kernels lock` makes it follow");
+    own.shapes = question.project->shapes;
+  }
   std::vector<std::string> names;
   for (const auto& row : own.layers)
     names.push_back(row.layer);
@@ -401,7 +410,9 @@ Result<LayerPlan> plan_layers(const LayerQuestion& question, const std::stop_tok
   }
   auto kernels = ready_kernels(question.layout, question.files, question.target, stop);
   if (!kernels) return fail(std::move(kernels).error());
-  return Planner(question, own, std::move(*kernels)).plan();
+  auto plan = Planner(question, own, std::move(*kernels)).plan();
+  if (plan) plan->notes.insert(plan->notes.begin(), notes.begin(), notes.end());
+  return plan;
 }
 
 }  // namespace kernels::ops

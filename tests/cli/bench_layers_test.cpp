@@ -214,6 +214,11 @@ TEST_CASE("bench layers: the winner goes into the project file with its evidence
   auto stale = norms.bench({"--select"});
   CHECK(stale.status == 2);
   CHECK(has(stale.err, "run `kernels lock`"));
+  // Without writing, what is locked is what is measured.
+  auto locked = norms.bench({"--validate-only", "--json"});
+  CHECK(locked.status == 0);
+  CHECK(has(locked.err, "has other layers than"));
+  CHECK(subjects_of(json::parse(locked.out))["acme/slow"]["layer"] == "Norm");
   REQUIRE(norms.world.kernels({"lock"}).status == 0);
   auto again = norms.bench({"--select"});
   INFO(again.out << again.err);
@@ -296,6 +301,20 @@ TEST_CASE("bench layers: a layer that no kernel declares cannot be measured", "[
   INFO(all.err);
   CHECK(all.status == 0);
   CHECK(subjects_of(json::parse(all.out))["acme/plain"]["layer"].is_null());
+}
+
+TEST_CASE("bench layers: a lock without its project is measured by the lock's own layers", "[cli]") {
+  Norms norms;
+  norms.project(kProject);
+  fs::remove(norms.world.folder() / "kernels.toml");
+  put(norms.world.folder() / "pyproject.toml", "[project]\nname = \"x\"\n");
+  auto run = norms.bench({"--validate-only", "--json", "--workload", "decode-1"});
+  INFO(run.err);
+  CHECK(run.status == 0);
+  CHECK_FALSE(has(run.err, "has other layers than"));
+  auto subjects = subjects_of(json::parse(run.out));
+  CHECK(subjects["acme/slow"]["layer"] == "Norm");
+  CHECK(subjects["acme/fast"]["layer"] == "Norm");
 }
 
 TEST_CASE("bench layers: without kernels.sum the layers are not known, and that is said", "[cli]") {

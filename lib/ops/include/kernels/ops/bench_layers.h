@@ -58,6 +58,7 @@ struct LayerQuestion {
   Target target;           ///< this machine
   DeviceType device = DeviceType::cpu;
   std::optional<std::uint32_t> capability;
+  bool will_select = false;            ///< the project file must be the one that was locked
   std::string layer;                   ///< only this one, and nothing else; empty: all
   const bench::BenchOptions& options;  ///< its filters
 };
@@ -65,8 +66,8 @@ struct LayerQuestion {
 /// Which kernels to measure for which layer on a device, at which shapes: those of the project
 /// (`[[bench.X]]`) or of the kernel that is mapped. A candidate takes part if its layers.toml declares the
 /// layer, it is there for this device, and its tensors have the shapes of the mapped one's at all sizes; else
-/// a note says why not. Errors  invalid_argument: the lock is of another project file, the project has no
-/// layer of this name;
+/// a note says why not. Where the lock is of another project file, its own layers count, unless winners are
+/// to be written into that file. Errors  invalid_argument: they are; the project has no layer of this name;
 ///         no_match: no kernel declares the layer that was asked for; and those of `locked_bench_targets` for
 /// a kernel that is mapped here.
 Result<LayerPlan> plan_layers(const LayerQuestion& question, const std::stop_token& stop);
