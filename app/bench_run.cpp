@@ -81,7 +81,7 @@ std::uint32_t add_subject(bench::Results& results, const ops::BenchTarget& targe
 void add(bench::Results& results, std::uint32_t subject, bench::BenchReport report,
          const bench::BenchOptions& options) {
   results.subjects[subject].library = report.library;
-  results.subjects[subject].runner = report.runner;
+  if (!report.runner.empty()) results.subjects[subject].runner = report.runner;
   bench::DeviceRecord unknown{.kind = options.device == runtime::DeviceKind::cuda ? "cuda" : "cpu",
                               .index = static_cast<std::uint32_t>(options.device_index),
                               .name = "a device that no case could open"};
@@ -160,6 +160,41 @@ Result<bench::Results> measure_targets(const std::vector<ops::BenchTarget>& targ
   }
   if (results.rows.empty() && nothing) return fail(std::move(*nothing));
   return results;
+}
+
+bench::Results empty_results(const bench::BenchOptions& options, App& app) {
+  return new_results(options, app);
+}
+
+Status add_report(bench::Results& results, const ops::BenchTarget& target, const std::string& layer,
+                  bench::BenchReport report, const bench::BenchOptions& options) {
+  auto found = std::ranges::find_if(results.subjects, [&](const bench::Subject& subject) {
+    return subject.kernel == target.kernel && subject.commit == target.commit &&
+           subject.variant == target.variant && subject.layer == layer;
+  });
+  auto index = static_cast<std::uint32_t>(found - results.subjects.begin());
+  if (found == results.subjects.end()) {
+    auto fingerprint = ops::variant_fingerprint(target.folder);
+    if (!fingerprint) return fail(std::move(fingerprint).error());
+    index = add_subject(results, target, *fingerprint, report.runner);
+    results.subjects[index].layer = layer;
+  }
+  add(results, index, std::move(report), options);
+  return {};
+}
+
+void append(bench::Results& results, bench::Results more) {
+  auto first = static_cast<std::uint32_t>(results.subjects.size());
+  for (auto& subject : more.subjects)
+    results.subjects.push_back(std::move(subject));
+  std::vector<std::uint32_t> devices;
+  for (const auto& device : more.devices)
+    devices.push_back(index_of(results, device));
+  for (auto& row : more.rows) {
+    row.subject += first;
+    row.device = devices[row.device];
+    results.rows.push_back(std::move(row));
+  }
 }
 
 }  // namespace kernels::app

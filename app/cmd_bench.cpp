@@ -6,6 +6,8 @@
 #include "kernels/ops/project_files.h"
 
 #include "bench_files.h"
+#include "bench_layers.h"
+#include "bench_locks.h"
 #include "bench_repository.h"
 #include "bench_run.h"
 #include "commands.h"
@@ -14,6 +16,7 @@
 #include "view_bench_ci.h"
 #include "view_bench_compare.h"
 #include "view_bench_html.h"
+#include "view_bench_layers.h"
 
 namespace kernels::app {
 
@@ -21,6 +24,8 @@ namespace {
 
 struct CommandLine {
   std::string what = ".";
+  std::string layer;
+  bool select = false;
   std::string device = "auto";
   std::string workload;
   std::string function;
@@ -141,9 +146,16 @@ Result<std::vector<ops::BenchTarget>> find_targets(const CommandLine& line, cons
   return std::vector{std::move(*local)};
 }
 
-/// What this machine's kernels are, measured. `before`: what they will be compared with.
-Result<bench::Results> measure(const CommandLine& line, const std::optional<bench::Results>& before,
-                               App& app) {
+/// How this machine will measure.
+struct Setup {
+  hub::Settings settings;
+  Target machine;
+  std::vector<Device> devices;
+  bench::BenchOptions options;
+};
+
+/// `before`: what it will be compared with.
+Result<Setup> set_up(const CommandLine& line, const std::optional<bench::Results>& before, App& app) {
   auto settings = app.settings();
   if (!settings) return fail(std::move(settings).error());
   if (line.python) app.use_python(*line.python);
@@ -157,9 +169,33 @@ Result<bench::Results> measure(const CommandLine& line, const std::optional<benc
   auto options = to_options(line, before, app);
   if (!options) return fail(std::move(options).error());
   options->python = app.machine().interpreter;
-  auto targets = find_targets(line, machine, *settings, app);
+  return Setup{.settings = std::move(*settings),
+               .machine = std::move(machine),
+               .devices = std::move(*devices),
+               .options = std::move(*options)};
+}
+
+/// What this machine's kernels are, measured: for the layers of a project where its lock has any, else as
+/// they are.
+Result<MeasuredLayers> measure(const CommandLine& line, const Setup& setup, App& app) {
+  auto files = ops::load_lock_files(line.what);
+  if (!files) return fail(std::move(files).error());
+  if (*files && (*files)->sum && !(*files)->sum->layers.empty())
+    return measure_project(**files, setup.machine, setup.devices,
+                           {.layer = line.layer, .will_select = line.select}, setup.options, app);
+  if (!line.layer.empty() || line.select)
+    return fail(Error(Errc::invalid_argument, "`" + line.what + "` is no project whose lock has layers")
+                    .with_hint("map some in the project file and run `kernels lock`"));
+  if (*files && !(*files)->sum)
+    if (auto project = ops::find_project(line.what); project && *project && !(*project)->layers.empty())
+      app.out().warning(
+          "there is no `kernels.sum`: kernels are measured without the project's layers; "
+          "`kernels lock` writes one");
+  auto targets = find_targets(line, setup.machine, setup.settings, app);
   if (!targets) return fail(std::move(targets).error());
-  return measure_targets(*targets, *devices, *options, app);
+  auto results = measure_targets(*targets, setup.devices, setup.options, app);
+  if (!results) return fail(std::move(results).error());
+  return MeasuredLayers{.results = std::move(*results), .contests = {}};
 }
 
 bench::CompareRules rules_of(const CommandLine& line) {
@@ -204,15 +240,87 @@ ExitCode run_merge(const CommandLine& line, App& app) {
   return fleet->outliers.empty() ? ExitCode::ok : ExitCode::no;
 }
 
-ExitCode say_results(const CommandLine& line, const bench::Results& results, App& app) {
+/// `selected`: null where nothing was to be selected.
+ExitCode say_results(const CommandLine& line, const bench::Results& results,
+                     const std::vector<ops::SelectedLayer>* selected, App& app) {
   auto written = write_beside(line, results, results_markdown(results), results_junit(results));
   if (!written) return app.fail(written.error());
-  app.out().result(line.json ? bench::encode_results(results) : bench_text(results));
+  auto text = line.json ? bench::encode_results(results) : bench_text(results);
+  if (line.json && selected != nullptr) text = with_selection_json(text, *selected);
+  app.out().result(text);
   return ExitCode::ok;
 }
 
+/// What an update costs: each kernel that changed, in both versions.
+ExitCode run_locks(const CommandLine& line, const LockPair& locks, App& app) {
+  auto setup = set_up(line, std::nullopt, app);
+  if (!setup) return app.fail(setup.error());
+  auto measured = measure_locks(locks, setup->machine, setup->devices, setup->options, app);
+  if (!measured) return app.fail(measured.error());
+  if (line.save)
+    if (auto saved = save_results(*line.save, measured->after); !saved) return app.fail(saved.error());
+  // Both are of one run, in turns: what differs between them is no accident.
+  auto rules = rules_of(line);
+  rules.despite_differences = true;
+  auto comparison = bench::compare(measured->before, measured->after, rules);
+  if (!comparison) return app.fail(comparison.error());
+  auto written =
+      write_beside(line, measured->after, comparison_markdown(*comparison), comparison_junit(*comparison));
+  if (!written) return app.fail(written.error());
+  app.out().result(line.json ? with_changes_json(comparison_json(*comparison), measured->changes)
+                             : changes_text(measured->changes) + comparison_text(*comparison));
+  if (app.stop_token().stop_requested()) return app.fail(Error(Errc::interrupted, "stopped"));
+  bool slower = line.fail_on_regression && comparison->count(bench::Change::slower) > 0;
+  return slower || !measured->after.all_right() ? ExitCode::no : ExitCode::ok;
+}
+
+/// Says what was measured, with what was selected by it.
+ExitCode say_measured(const CommandLine& line, const std::optional<bench::Results>& before,
+                      const bench::Results& results, const std::vector<ops::SelectedLayer>* selected,
+                      const std::string& file, App& app) {
+  auto said =
+      before ? say_comparison(line, *before, results, app) : say_results(line, results, selected, app);
+  if (selected != nullptr && !line.json) app.out().result(selection_text(*selected, file));
+  return said;
+}
+
+ExitCode run_measuring(const CommandLine& line, const std::optional<bench::Results>& before, App& app) {
+  SelectionFile place;
+  if (line.select) {
+    auto opened = open_selection(line.what);
+    if (!opened) return app.fail(opened.error());
+    place = std::move(*opened);
+  }
+  auto setup = set_up(line, before, app);
+  if (!setup) return app.fail(setup.error());
+  auto measured = measure(line, *setup, app);
+  if (!measured) return app.fail(measured.error());
+  const auto& results = measured->results;
+  // Also of a run that was interrupted: what was measured is kept.
+  if (line.save)
+    if (auto saved = save_results(*line.save, results); !saved) return app.fail(saved.error());
+  bool is_stopped = app.stop_token().stop_requested();
+  Result<std::vector<ops::SelectedLayer>> selected;
+  bool selects = line.select && !is_stopped;
+  if (selects)
+    selected =
+        ops::select_layers(place.file, place.text, measured->contests, results, rules_of(line).threshold);
+  auto said = say_measured(line, before, results, selects && selected ? &*selected : nullptr,
+                           place.file.string(), app);
+  if (is_stopped) return app.fail(Error(Errc::interrupted, "stopped"));
+  if (!selected) return app.fail(selected.error());
+  if (said != ExitCode::ok) return said;
+  return results.all_right() && !results.rows.empty() ? ExitCode::ok : ExitCode::no;
+}
+
 ExitCode run_bench(const CommandLine& line, App& app) {
+  if ((line.select || !line.layer.empty()) && (line.merge || line.compare.size() == 2))
+    return app.fail(Error(Errc::invalid_argument, "`--layer` and `--select` are for the layers of a project")
+                        .with_hint("leave them out, or measure a project"));
   if (line.merge) return run_merge(line, app);
+  auto locks = open_locks(line.compare);
+  if (!locks) return app.fail(locks.error());
+  if (*locks) return run_locks(line, **locks, app);
   std::vector<bench::Results> files;
   for (const auto& name : line.compare) {
     auto results = read_results(name);
@@ -220,22 +328,14 @@ ExitCode run_bench(const CommandLine& line, App& app) {
     files.push_back(std::move(*results));
   }
   if (files.size() == 2) return say_comparison(line, files.front(), files.back(), app);
-  auto before = files.empty() ? std::nullopt : std::optional(std::move(files.front()));
-  auto results = measure(line, before, app);
-  if (!results) return app.fail(results.error());
-  // Also of a run that was interrupted: what was measured is kept.
-  if (line.save)
-    if (auto saved = save_results(*line.save, *results); !saved) return app.fail(saved.error());
-  auto said = before ? say_comparison(line, *before, *results, app) : say_results(line, *results, app);
-  if (app.stop_token().stop_requested()) return app.fail(Error(Errc::interrupted, "stopped"));
-  if (said != ExitCode::ok) return said;
-  return results->all_right() && !results->rows.empty() ? ExitCode::ok : ExitCode::no;
+  return run_measuring(line, files.empty() ? std::nullopt : std::optional(std::move(files.front())), app);
 }
 
 void add_comparing(CLI::App& command, CommandLine& line) {
   auto* compare = command
                       .add_option("--compare", line.compare,
-                                  "Measure, and compare with this saved run; or compare two saved runs")
+                                  "Measure, and compare with this saved run; or compare two saved runs; or "
+                                  "two locks, by measuring what changed between them in turns")
                       ->type_name("OLD [NEW]")
                       ->expected(1, 2);
   command
@@ -285,9 +385,20 @@ void add_choice(CLI::App& command, CommandLine& line) {
       .add_option("--workload", line.workload,
                   "Only workloads whose name contains this; or sizes: T=4096,hidden=8192,dtype=bf16")
       ->type_name("NAME|SIZES");
+  command
+      .add_option("--layer", line.layer,
+                  "Only this layer of the project, and the kernels that could serve it")
+      ->type_name("NAME");
   command.add_option("--function", line.function, "Only this function")->type_name("NAME");
   command.add_option("--dtype", line.dtype, "Only float32, float16 or bfloat16")->type_name("TYPE");
-  command.add_flag("--validate-only", line.validate_only, "Check the results, measure nothing");
+  auto* validate_only =
+      command.add_flag("--validate-only", line.validate_only, "Check the results, measure nothing");
+  command
+      .add_flag("--select", line.select,
+                "Map each layer to its fastest kernel on this device, in the project file: one that is right "
+                "everywhere, if the whole interval of its time over that of the mapped one (geometric mean "
+                "over the rows) is below 1 by more than --threshold")
+      ->excludes(validate_only);
 }
 
 void add_measuring(CLI::App& command, CommandLine& line) {
@@ -352,6 +463,8 @@ Command add_named(CLI::App& root, const std::string& name, const std::string& de
                   "  kernels bench --save before.json\n"
                   "  kernels bench --compare before.json --fail-on-regression 2\n"
                   "  kernels bench --compare before.json after.json\n"
+                  "  kernels bench --compare old.lock kernels.lock --fail-on-regression 2\n"
+                  "  kernels bench --layer RMSNorm --select\n"
                   "  kernels bench --merge results/\n");
   add_choice(*command, *line);
   add_python_arguments(*command, *line);

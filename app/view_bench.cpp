@@ -5,6 +5,7 @@
 
 #include "measures.h"
 #include "text.h"
+#include "view_bench_layers.h"
 
 namespace kernels::app {
 
@@ -59,7 +60,7 @@ Columns columns_of(const std::vector<const ResultRow*>& rows, Beside beside) {
 std::vector<std::string> titles(const Columns& columns) {
   if (columns.beside == Beside::reference)
     return {"WORKLOAD", "TIME", "+-", "REFERENCE", "SPEEDUP", "WARM", "ALONE", "RESULT"};
-  std::vector<std::string> out = {"WORKLOAD", "TIME",  "+-",   columns.rate,
+  std::vector<std::string> out = {"WORKLOAD", "TIME", "+-",    columns.rate,
                                   "OF LIMIT", "WARM", "ALONE", "RESULT"};
   if (columns.reference) out.insert(out.begin() + 5, "REF");
   return out;
@@ -204,8 +205,10 @@ std::string subject_text(const bench::RunSettings& settings, const bench::Subjec
                          const bench::DeviceRecord& device, const std::vector<const ResultRow*>& rows) {
   auto out = plain(subject.kernel) +
              (subject.commit.empty() ? "" : " at " + plain(subject.commit.substr(0, 12))) + "  " +
-             plain(subject.variant) + "\n  on " + device_text(device) + "\n" + methods(rows) +
-             stops(rows, settings) + instructions(rows) + disturbances(rows);
+             plain(subject.variant) +
+             (subject.layer.empty() ? "" : "\n  serves the layer " + plain(subject.layer)) + "\n  on " +
+             device_text(device) + "\n" + methods(rows) + stops(rows, settings) + instructions(rows) +
+             disturbances(rows);
   return out + "\n" +
          table_within(kColumns,
                       all_cells(rows, subject.runner == "python" ? Beside::reference : Beside::limit)) +
@@ -215,13 +218,14 @@ std::string subject_text(const bench::RunSettings& settings, const bench::Subjec
 }  // namespace
 
 std::string bench_text(const bench::Results& results) {
-  std::string out;
+  auto out = contests_text(results);
   for (std::uint32_t s = 0; s < results.subjects.size(); ++s)
     for (std::uint32_t d = 0; d < results.devices.size(); ++d) {
       std::vector<const ResultRow*> rows;
       for (const auto& row : results.rows)
         if (row.subject == s && row.device == d) rows.push_back(&row);
-      if (!rows.empty()) out += subject_text(results.settings, results.subjects[s], results.devices[d], rows);
+      if (!rows.empty() && !is_contested(results, results.subjects[s]))
+        out += subject_text(results.settings, results.subjects[s], results.devices[d], rows);
     }
   auto right = std::ranges::count(results.rows, bench::Verdict::right,
                                   [](const ResultRow& row) { return row.result.verdict; });
@@ -230,6 +234,11 @@ std::string bench_text(const bench::Results& results) {
   return out + std::to_string(right) + " of " + counted(results.rows.size(), "row") + " right, " +
          (unchecked > 0 ? std::to_string(unchecked) + " not checked, " : "") + "seed " +
          std::to_string(results.settings.seed) + "\n";
+}
+
+std::string measuring_text(const bench::RunSettings& settings, const bench::DeviceRecord& device,
+                           const std::vector<const ResultRow*>& rows) {
+  return "  on " + device_text(device) + "\n" + methods(rows) + stops(rows, settings) + disturbances(rows);
 }
 
 }  // namespace kernels::app

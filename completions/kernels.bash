@@ -24,8 +24,8 @@ _kernels() {
     'bundle') options='ls verify --help --quiet --verbose --offline --cache --endpoint' ;;
     'bundle ls') options='--help --json --files --quiet --verbose --offline --cache --endpoint' ;;
     'bundle verify') options='--help --json --quiet --verbose --offline --cache --endpoint' ;;
-    'bench') options='--help --device --workload --function --dtype --validate-only --version --revision --branch --python --iterations --warmup --seed --precision --budget --time-limit --tvm-ffi --compare --fail-on-regression --threshold --despite-differences --merge --save --output --report --markdown --junit --json --quiet --verbose --offline --cache --endpoint' ;;
-    'benchmark') options='--help --device --workload --function --dtype --validate-only --version --revision --branch --python --iterations --warmup --seed --precision --budget --time-limit --tvm-ffi --compare --fail-on-regression --threshold --despite-differences --merge --save --output --report --markdown --junit --json --quiet --verbose --offline --cache --endpoint' ;;
+    'bench') options='--help --device --workload --layer --function --dtype --validate-only --select --version --revision --branch --python --iterations --warmup --seed --precision --budget --time-limit --tvm-ffi --torch-lib --compare --fail-on-regression --threshold --despite-differences --merge --save --output --report --markdown --junit --json --quiet --verbose --offline --cache --endpoint' ;;
+    'benchmark') options='--help --device --workload --layer --function --dtype --validate-only --select --version --revision --branch --python --iterations --warmup --seed --precision --budget --time-limit --tvm-ffi --torch-lib --compare --fail-on-regression --threshold --despite-differences --merge --save --output --report --markdown --junit --json --quiet --verbose --offline --cache --endpoint' ;;
     'cache') options='path ls verify prune --help --quiet --verbose --offline --cache --endpoint' ;;
     'cache path') options='--help --quiet --verbose --offline --cache --endpoint' ;;
     'cache ls') options='--help --json --quiet --verbose --offline --cache --endpoint' ;;

@@ -11,8 +11,8 @@ constexpr std::int64_t kManyVectors = 1 << 20;
 constexpr std::int64_t kMostPieces = 0x7fffffff;
 constexpr std::int64_t kMostRows = 65535;  // of a grid's second dimension
 
-/// Small blocks start early where there are few. Large ones, as even parts of a row, read longer pieces of it;
-/// but they end together, so that what has much to compute leaves the memory idle at their ends.
+/// Small blocks start early where there are few. Large ones, as even parts of a row, read longer pieces of
+/// it; but they end together, so that what has much to compute leaves the memory idle at their ends.
 unsigned threads_for(Activation activation, std::int64_t rows, std::int64_t items) {
   if (activation == Activation::gelu || rows * items < kManyVectors) return kFewThreads;
   const std::int64_t parts = (items + kMostThreads - 1) / kMostThreads;
@@ -49,7 +49,8 @@ cudaError_t choose_width(const Operands& o, cudaStream_t stream) {
                     common::aligned_rows(o.out, o.rows > 1 ? o.out_stride : 0, size) &&
                     common::aligned_rows(o.x, o.rows > 1 ? o.x_stride : 0, size);
   if (!wide)
-    return start<T>(reinterpret_cast<const void*>(&gated_any<kActivation, T>), o, o.cols, kFewThreads, stream);
+    return start<T>(reinterpret_cast<const void*>(&gated_any<kActivation, T>), o, o.cols, kFewThreads,
+                    stream);
   const std::int64_t vectors = o.cols / kWidth;
   return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T>), o, vectors,
                   threads_for(kActivation, o.rows, vectors), stream);

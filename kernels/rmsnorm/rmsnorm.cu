@@ -57,7 +57,8 @@ cudaError_t choose(const Operands& o, cudaStream_t stream) {
                        static_cast<float>(o.eps)};
   const std::int64_t vectors = o.cols / kWidth;
   const bool wide = wide_enough<T>(o, kWidth);
-  // 256 to 512 threads: larger blocks end together and leave the memory idle, smaller ones hold too much each.
+  // 256 to 512 threads: larger blocks end together and leave the memory idle, smaller ones hold too much
+  // each.
   if (wide && vectors <= kHeldOne) return start_held<kFused, T, 1>(typed, vectors, stream);
   if (wide && vectors <= kHeldTwo) return start_held<kFused, T, 2>(typed, vectors, stream);
   if (wide && vectors <= kHeldFour) return start_held<kFused, T, 4>(typed, vectors, stream);

@@ -154,8 +154,7 @@ __global__ void __launch_bounds__(1024) norm_any(const Typed<T> o) {
     const float scale = rsqrtf(mean + o.eps);
     for (std::int64_t c = threadIdx.x; c < o.cols; c += blockDim.x) {
       const T* source = kFused ? o.residual + r * o.residual_stride + c : o.x + r * o.x_stride + c;
-      common::store(o.out[r * o.out_stride + c],
-                    common::load(*source) * scale * common::load(o.weight[c]));
+      common::store(o.out[r * o.out_stride + c], common::load(*source) * scale * common::load(o.weight[c]));
     }
     __syncthreads();
   }

@@ -7,6 +7,8 @@
 #include "kernels/bench/worker.h"
 #include "kernels/runtime/runner.h"
 
+#include "bench_impl.h"
+
 namespace kernels::bench {
 namespace {
 
@@ -49,13 +51,7 @@ class Runner {
   Runner(const BenchOptions& options, const ProgressSink& progress, std::stop_token stop,
          const fs::path& library)
       : options_(options), progress_(progress), stop_(std::move(stop)) {
-    base_.library = fs::absolute(library).string();
-    base_.provider = fs::absolute(options.provider).string();
-    if (!options.torch_lib.empty()) base_.torch_lib = fs::absolute(options.torch_lib).string();
-    if (!options.python_stub.empty()) base_.python_stub = fs::absolute(options.python_stub).string();
-    base_.device = options.device;
-    base_.device_index = options.device_index;
-    base_.seed = options.seed;
+    base_ = request_for(library, options);
     state_.total = 0;
   }
 
@@ -134,6 +130,27 @@ class Runner {
 
 }  // namespace
 
+CaseRequest request_for(const fs::path& library, const BenchOptions& options) {
+  CaseRequest request;
+  request.library = fs::absolute(library).string();
+  request.provider = fs::absolute(options.provider).string();
+  if (!options.torch_lib.empty()) request.torch_lib = fs::absolute(options.torch_lib).string();
+  if (!options.python_stub.empty()) request.python_stub = fs::absolute(options.python_stub).string();
+  request.device = options.device;
+  request.device_index = options.device_index;
+  request.seed = options.seed;
+  return request;
+}
+
+Result<BenchReport> report_for(const fs::path& library) {
+  auto abi = runtime::abi_of(library);
+  if (!abi) return std::unexpected(std::move(abi).error());
+  return BenchReport{.library = library.filename().string(),
+                     .runner = std::string(runtime::name_of(*abi)),
+                     .device = {},
+                     .rows = {}};
+}
+
 Result<BenchReport> bench_variant(const fs::path& variant_dir, const BenchOptions& options,
                                   const ProgressSink& progress, const std::stop_token& stop) {
   auto text = read_file(variant_dir / "workloads.toml", 1 << 20);
@@ -154,16 +171,12 @@ Result<BenchReport> bench_variant(const fs::path& variant_dir, const BenchOption
   const std::vector<Job> jobs = make_jobs(*file, options);
   if (jobs.empty()) return fail(Errc::no_match, "no function, workload and data type pass the filters");
 
-  auto abi = runtime::abi_of(*library);
-  if (!abi) return std::unexpected(std::move(abi).error());
-  BenchReport report{.library = library->filename().string(),
-                     .runner = std::string(runtime::name_of(*abi)),
-                     .device = {},
-                     .rows = {}};
+  auto report = report_for(*library);
+  if (!report) return report;
   Runner runner(options, progress, stop, *library);
   runner.plan(jobs);
   for (const Job& job : jobs) {
-    auto done = runner.run(job, file->probes, report);
+    auto done = runner.run(job, file->probes, *report);
     if (done) continue;
     if (done.error().code() != Errc::interrupted) return std::unexpected(std::move(done).error());
     break;

@@ -1,13 +1,14 @@
 #include "kernels/model/project.h"
 
 #include <algorithm>
+#include <array>
 #include <initializer_list>
 #include <set>
 
 #include "kernels/base/nearest.h"
 #include "kernels/base/toml_text.h"
 
-#include "toml_impl.h"
+#include "project_toml_impl.h"
 
 namespace kernels {
 
@@ -19,6 +20,15 @@ std::string Requirement::display() const {
 
 namespace {
 
+constexpr std::array<std::string_view, 3> kShapeTypes = {"float32", "float16", "bfloat16"};
+
+/// Names of shapes and of their sizes, as a kernel's `workloads.toml` has them.
+bool is_shape_name(std::string_view text) {
+  constexpr std::size_t kMost = 128;
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+  return !text.empty() && text.size() <= kMost && text.find_first_not_of(kLetters) == std::string_view::npos;
+}
+
 /// Reads the tables of one file. The first problem ends the reading: a person fixes one and runs again.
 class ProjectReader {
  public:
@@ -26,11 +36,11 @@ class ProjectReader {
 
   Result<Project> read(const toml::table& root) {
     if (auto status =
-            refuse_unknown(root, {"dependencies", "layers", "targets", "trust"}, "the project file");
+            refuse_unknown(root, {"dependencies", "layers", "bench", "targets", "trust"}, "the project file");
         !status)
       return fail(std::move(status).error());
-    for (auto step : {&ProjectReader::dependencies, &ProjectReader::layers, &ProjectReader::targets,
-                      &ProjectReader::trust})
+    for (auto step : {&ProjectReader::dependencies, &ProjectReader::layers, &ProjectReader::shapes,
+                      &ProjectReader::targets, &ProjectReader::trust})
       if (auto status = (this->*step)(root); !status) return fail(std::move(status).error());
     return std::move(project_);
   }
@@ -313,6 +323,80 @@ class ProjectReader {
     return out;
   }
 
+  Result<std::map<std::string, std::int64_t>> sizes_of(const toml::table& table) const {
+    constexpr std::int64_t kMost = std::int64_t{1} << 40;
+    constexpr std::size_t kMostSizes = 8;
+    const auto* node = table.get("sizes");
+    const auto* sizes = node == nullptr ? nullptr : node->as_table();
+    if (sizes == nullptr || sizes->empty() || sizes->size() > kMostSizes)
+      return bad(node == nullptr ? table : *node, "a shape needs one to eight `sizes`",
+                 "write for example `sizes = { rows = 4096, cols = 8192 }`");
+    std::map<std::string, std::int64_t> out;
+    for (const auto& [key, value] : in_file_order(*sizes)) {
+      const auto* number = value->as_integer();
+      if (number == nullptr || number->get() < 0 || number->get() > kMost)
+        return bad(*value, "`" + key + "` should be a number from 0 to 2^40");
+      if (!is_shape_name(key)) return bad(*value, "`" + key + "` is no name of a size");
+      out.emplace(key, number->get());
+    }
+    return out;
+  }
+
+  Status shape(const std::string& layer, const toml::node& node) {
+    const auto* table = node.as_table();
+    if (table == nullptr) return bad(node, "a shape should be a table with `sizes`");
+    if (auto known = refuse_unknown(*table, {"name", "sizes", "dtypes"}, "a shape of `" + layer + "`");
+        !known)
+      return known;
+    auto name = text(*table, "name");
+    auto sizes = sizes_of(*table);
+    auto dtypes = texts(*table, "dtypes");
+    if (!name) return fail(std::move(name).error());
+    if (!sizes) return fail(std::move(sizes).error());
+    if (!dtypes) return fail(std::move(dtypes).error());
+    ProjectShape out{
+        .layer = layer, .name = {}, .sizes = std::move(*sizes), .dtypes = {}, .where = where(node)};
+    for (const auto& [size, value] : out.sizes)
+      out.name += (out.name.empty() ? "" : ",") + size + "=" + std::to_string(value);
+    if (*name && !is_shape_name(**name))
+      return bad(*table->get("name"), "the name of a shape should be letters, digits, `-`, `_` and `.`");
+    if (*name) out.name = std::move(**name);
+    out.dtypes = std::move(*dtypes);
+    for (const auto& dtype : out.dtypes)
+      if (std::ranges::find(kShapeTypes, dtype) == kShapeTypes.end())
+        return bad(*table->get("dtypes"), "`" + dtype + "` is not a data type that can be measured",
+                   "write float32, float16 or bfloat16");
+    auto is_same = [&](const auto& other) { return other.layer == layer && other.name == out.name; };
+    if (std::ranges::any_of(project_.shapes, is_same))
+      return bad(node, "the shape `" + out.name + "` of `" + layer + "` is there twice");
+    project_.shapes.push_back(std::move(out));
+    return {};
+  }
+
+  Status shapes(const toml::table& root) {
+    constexpr std::size_t kMostShapes = 256;
+    auto table = table_in(root, "bench");
+    if (!table) return fail(std::move(table).error());
+    std::vector<std::string> mapped;
+    for (const auto& row : project_.layers)
+      mapped.push_back(row.layer);
+    for (const auto& [layer, node] : in_file_order(**table)) {
+      const auto* list = node->as_array();
+      if (list == nullptr)
+        return bad(*node, "the shapes of `" + layer + "` should be a list",
+                   "write `[[bench." + layer + "]]`, one for each shape");
+      if (std::ranges::find(mapped, layer) == mapped.end()) {
+        auto guess = nearest(layer, mapped);
+        return bad(*node, "`bench` has shapes of `" + layer + "`, which `layers` does not map",
+                   guess ? "did you mean `" + *guess + "`?" : "");
+      }
+      if (list->size() > kMostShapes) return bad(*node, "more than 256 shapes of `" + layer + "`");
+      for (const auto& item : *list)
+        if (auto status = shape(layer, item); !status) return status;
+    }
+    return {};
+  }
+
   Status trust(const toml::table& root) {
     auto table = table_in(root, "trust");
     if (!table) return fail(std::move(table).error());
@@ -336,6 +420,10 @@ class ProjectReader {
   Project project_;
 };
 
+}  // namespace
+
+namespace detail {
+
 Result<const toml::table*> own_tables(const toml::table& root, ProjectFormat format,
                                       const std::string& file) {
   static const toml::table empty;
@@ -347,7 +435,7 @@ Result<const toml::table*> own_tables(const toml::table& root, ProjectFormat for
   return fail(Errc::invalid_argument, file + ": `tool.kernels` should be a table");
 }
 
-}  // namespace
+}  // namespace detail
 
 /// toml++ 3.3 has undefined behaviour for some bytes outside ASCII. Nothing that this program reads from a
 /// project file has any, so they are blotted out; what a name of ours would be made of them is refused where
@@ -378,19 +466,23 @@ Result<SignaturePolicy> parse_signature_policy(std::string_view text) {
                   .with_hint("write `off`, `warn` or `require`"));
 }
 
-Result<Project> parse_project(std::string_view text, ProjectFormat format, const std::string& file) {
+Result<toml::table> detail::parse_project_toml(std::string_view text, const std::string& file) {
   auto bad = [&](auto line, auto column, std::string_view why) {
     return fail(Errc::invalid_argument, file + ":" + std::to_string(line) + ":" + std::to_string(column) +
                                             ": not valid TOML: " + std::string(why));
   };
   if (auto flaw = find_toml_flaw(text)) return bad(flaw->line, flaw->column, flaw->text);
-  toml::table root;
   try {
-    root = toml::parse(blot_out_non_ascii(text), file);
+    return toml::parse(blot_out_non_ascii(text), file);
   } catch (const toml::parse_error& error) {
     return bad(error.source().begin.line, error.source().begin.column, error.description());
   }
-  auto tables = own_tables(root, format, file);
+}
+
+Result<Project> parse_project(std::string_view text, ProjectFormat format, const std::string& file) {
+  auto root = detail::parse_project_toml(text, file);
+  if (!root) return fail(std::move(root).error());
+  auto tables = detail::own_tables(*root, format, file);
   if (!tables) return fail(std::move(tables).error());
   return ProjectReader(file).read(**tables);
 }

@@ -4,6 +4,7 @@
 #include "kernels/base/hash.h"
 #include "kernels/ops/query.h"
 
+#include "bench_ready.h"
 #include "variant_content.h"
 
 namespace kernels::ops {
@@ -38,18 +39,35 @@ static Error not_ready(const CheckRow& row) {
       .with_hint("run `kernels download`");
 }
 
-Result<std::vector<BenchTarget>> locked_bench_targets(const cache::Layout& layout, const LockFiles& files,
-                                                      const Target& target, const std::stop_token& stop) {
+Result<std::vector<ReadyKernel>> ready_kernels(const cache::Layout& layout, const LockFiles& files,
+                                               const Target& target, const std::stop_token& stop) {
   auto report = check_lock(
       layout, files, {.targets = {target}, .modes = {}, .python_packages = {}}, [](const Event&) {}, stop);
   if (!report) return fail(std::move(report).error());
-  std::vector<BenchTarget> out;
+  std::vector<ReadyKernel> out;
   for (const auto& row : report->rows) {
-    if (!is_good(row.verdict)) return fail(not_ready(row));
-    out.push_back({.kernel = row.kernel,
-                   .commit = row.commit,
-                   .variant = row.variant,
-                   .folder = layout.snapshot(*row.repo, *Commit::parse(row.commit)) / "build" / row.variant});
+    auto& kernel = out.emplace_back();
+    if (!is_good(row.verdict)) {
+      kernel.problem = not_ready(row);
+      continue;
+    }
+    kernel.target =
+        BenchTarget{.kernel = row.kernel,
+                    .commit = row.commit,
+                    .variant = row.variant,
+                    .folder = layout.snapshot(*row.repo, *Commit::parse(row.commit)) / "build" / row.variant};
+  }
+  return out;
+}
+
+Result<std::vector<BenchTarget>> locked_bench_targets(const cache::Layout& layout, const LockFiles& files,
+                                                      const Target& target, const std::stop_token& stop) {
+  auto kernels = ready_kernels(layout, files, target, stop);
+  if (!kernels) return fail(std::move(kernels).error());
+  std::vector<BenchTarget> out;
+  for (auto& kernel : *kernels) {
+    if (!kernel.target) return fail(std::move(*kernel.problem));
+    out.push_back(std::move(*kernel.target));
   }
   for (auto& target : out)
     for (const auto& other : out)

@@ -87,6 +87,7 @@ TEST_CASE("stream: every plan can be launched with its number of threads", "[ben
   // A driver that does not know the number gives each thread up to 255 registers; 1,024 threads have 64 each.
   for (const auto& plan : plans_for({.read = 1 << 20, .written = 1 << 20, .in_place = 1 << 20})) {
     CAPTURE(plan.describe());
-    CHECK(stream_ptx(plan).find(".maxntid " + std::to_string(plan.threads) + ", 1, 1\n{") != std::string::npos);
+    CHECK(stream_ptx(plan).find(".maxntid " + std::to_string(plan.threads) + ", 1, 1\n{") !=
+          std::string::npos);
   }
 }

@@ -269,6 +269,9 @@ TEST_CASE("bench: options that make no sense together are refused", "[cli]") {
        {std::vector<std::string>{"bench", "--fail-on-regression", "2"},
         std::vector<std::string>{"bench", "--despite-differences"},
         std::vector<std::string>{"bench", "--merge", "x", "--compare", "a.json"},
+        std::vector<std::string>{"bench", "--select", "--merge", "x"},
+        std::vector<std::string>{"bench", "--select", "--validate-only"},
+        std::vector<std::string>{"bench", "--layer", "x", "--compare", "old.lock", "new.lock"},
         std::vector<std::string>{"bench", "--precision", "0"}}) {
     INFO(arguments[1]);
     CHECK(world.kernels(arguments).status == 2);

@@ -4,6 +4,7 @@
 
 #include "kernels/bench/compare.h"
 #include "kernels/bench/python_runner.h"
+#include "kernels/model/project_edit.h"
 #include "kernels/runtime/runner.h"
 
 #include "targets.h"
@@ -82,6 +83,51 @@ void torch_schema(std::string_view bytes) {
   const auto again = runtime::parse_schema(text + ") -> " + schema->result);
   require(again && again->arguments == schema->arguments && again->result == schema->result,
           "what was read can be written and read again");
+}
+
+/// A selection in any project that is accepted: it is found there afterwards, or the file is refused.
+void layer_selection(std::string_view bytes) {
+  for (auto format : {ProjectFormat::kernels_toml, ProjectFormat::pyproject}) {
+    const auto before = parse_project(bytes, format, "p");
+    if (!before) continue;
+    std::size_t tried = 0;
+    for (const auto& row : before->layers) {
+      constexpr std::size_t kMostTried = 8;
+      if (++tried > kMostTried) break;
+      bool has_capability = row.device == DeviceType::cuda || row.device == DeviceType::rocm;
+      LayerSelection what{.layer = row.layer,
+                          .device = row.device,
+                          .capability = std::nullopt,
+                          .mode = row.mode,
+                          .repo = *RepoId::parse("acme/winner"),
+                          .kernel_layer = "Fast",
+                          .requirement = Requirement::of_revision("main"),
+                          .trust = true,
+                          .evidence = {"why\nnot"}};
+      if (has_capability) what.capability = row.capabilities.min;
+      const auto changed = select_layer(bytes, format, "p", what);
+      if (!changed) {
+        require(changed.error().code() == Errc::invalid_argument,
+                "the file is not of a form that can be changed");
+        continue;
+      }
+      const auto after = parse_project(*changed, format, "p");
+      require(after.has_value(), "what was written can be read");
+      const auto rows = rows_in_effect(*after, row.layer, row.device, what.capability);
+      const auto found = std::ranges::find(rows, row.mode, &ProjectLayer::mode);
+      require(found != rows.end() && (*found)->repo == what.repo && (*found)->kernel_layer == "Fast" &&
+                  (*found)->trust && *(*found)->requirement.revision() == "main",
+              "what was selected is found");
+      require(rows.size() == rows_in_effect(*before, row.layer, row.device, what.capability).size(),
+              "the other modes are there still");
+      require(after->dependencies.size() == before->dependencies.size() &&
+                  after->shapes.size() == before->shapes.size() &&
+                  after->targets.size() == before->targets.size(),
+              "nothing else has changed");
+      const auto again = select_layer(*changed, format, "p", what);
+      require(again.has_value(), "it can be selected again");
+    }
+  }
 }
 
 }  // namespace kernels::fuzz

@@ -484,6 +484,7 @@ constexpr Target kTargets[] = {
     {.name = "script_listing", .run = script_listing},
     {.name = "hand_workload", .run = hand_workload},
     {.name = "torch_schema", .run = torch_schema},
+    {.name = "layer_selection", .run = layer_selection},
     {.name = "elf", .run = elf},
     {.name = "gpu_code", .run = gpu_code},
     {.name = "library", .run = library},

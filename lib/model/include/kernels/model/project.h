@@ -64,6 +64,16 @@ struct ProjectLayer {
   SourceLine where;
 };
 
+/// A shape at which a project wants a layer measured, in place of those of the kernels:
+/// `[[bench.RMSNorm]]` with `sizes`, and where wanted `name` and `dtypes`.
+struct ProjectShape {
+  std::string layer;                          ///< one that `layers` maps
+  std::string name;                           ///< once in a layer; `cols=4096,rows=1` where none is given
+  std::map<std::string, std::int64_t> sizes;  ///< one to eight, from 0 to 2^40
+  std::vector<std::string> dtypes;  ///< `float32`, `float16`, `bfloat16`; empty: those that the kernel takes
+  SourceLine where;
+};
+
 /// What becomes of a kernel without a good signature, the least strict first.
 enum class SignaturePolicy { off, warn, require };
 std::string to_string(SignaturePolicy policy);
@@ -81,6 +91,7 @@ struct Project {
   std::string file;
   std::vector<ProjectDependency> dependencies;  ///< in the order of the file
   std::vector<ProjectLayer> layers;             ///< in the order of the file
+  std::vector<ProjectShape> shapes;             ///< in the order of the file
   std::map<std::string, Target> targets;
   TrustSettings trust;
   bool has_dependencies_table = false;
