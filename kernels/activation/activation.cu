@@ -11,10 +11,10 @@ constexpr std::int64_t kManyVectors = 1 << 20;
 constexpr std::int64_t kMostPieces = 0x7fffffff;
 constexpr std::int64_t kMostRows = 65535;  // of a grid's second dimension
 
-/// Small blocks start early where there are few. Large ones, as even parts of a row, read longer pieces of
-/// it; but they end together, so that what has much to compute leaves the memory idle at their ends.
-unsigned threads_for(Activation activation, std::int64_t rows, std::int64_t items) {
-  if (activation == Activation::gelu || rows * items < kManyVectors) return kFewThreads;
+/// Small blocks start early where there are few; large ones, as even parts of a row, read longer pieces of
+/// it.
+unsigned threads_for(std::int64_t rows, std::int64_t items) {
+  if (rows * items < kManyVectors) return kFewThreads;
   const std::int64_t parts = (items + kMostThreads - 1) / kMostThreads;
   return common::round_to_warps((items + parts - 1) / parts, kMostThreads);
 }
@@ -53,7 +53,7 @@ cudaError_t choose_width(const Operands& o, cudaStream_t stream) {
                     stream);
   const std::int64_t vectors = o.cols / kWidth;
   return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T>), o, vectors,
-                  threads_for(kActivation, o.rows, vectors), stream);
+                  threads_for(o.rows, vectors), stream);
 }
 
 template <class T>

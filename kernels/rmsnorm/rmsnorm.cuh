@@ -35,103 +35,104 @@ __device__ float squares(const float (&s)[common::kPerVector<T>], float sum) {
   return sum;
 }
 
+/// Threads of a block that holds so many vectors each: as many registers as they need are left to each.
+template <int kHeld>
+inline constexpr int kThreadsHeld = kHeld == 1 ? 256 : 512;
+
 /// One block per row, which stays in registers as it was read, so memory is read once. With `kEarly` the
 /// weights are read beside the row: that hides their latency where few blocks run, and costs registers where
-/// many do. Needs rows aligned to 16 bytes and cols <= kHeld * blockDim.x * 16 / sizeof(T).
+/// many do. Needs rows aligned to 16 bytes, cols <= kHeld * blockDim.x * 16 / sizeof(T) and a block for each
+/// row.
 template <class T, int kHeld, bool kEarly>
-__global__ void __launch_bounds__(1024) norm_held(const Typed<T> o) {
+__global__ void __launch_bounds__(kThreadsHeld<kHeld>) norm_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
   __shared__ float scratch[32];
   const auto vectors = static_cast<unsigned>(o.cols / kWidth);
   const auto* weight = reinterpret_cast<const uint4*>(o.weight);
-  for (std::int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
-    const auto* x = reinterpret_cast<const uint4*>(o.x + r * o.x_stride);
-    uint4 held[kHeld];
-    uint4 weights[kHeld];
+  const auto r = static_cast<std::int64_t>(blockIdx.x);
+  const auto* x = reinterpret_cast<const uint4*>(o.x + r * o.x_stride);
+  uint4 held[kHeld];
+  uint4 weights[kHeld];
+#pragma unroll
+  for (int k = 0; k < kHeld; ++k)
+    held[k] = vector_of(k) < vectors ? x[vector_of(k)] : uint4{0, 0, 0, 0};
+  if constexpr (kEarly) {
 #pragma unroll
     for (int k = 0; k < kHeld; ++k)
-      held[k] = vector_of(k) < vectors ? x[vector_of(k)] : uint4{0, 0, 0, 0};
-    if constexpr (kEarly) {
+      weights[k] = vector_of(k) < vectors ? weight[vector_of(k)] : uint4{0, 0, 0, 0};
+  }
+  float sum = 0.0F;
+  float s[kWidth];
 #pragma unroll
-      for (int k = 0; k < kHeld; ++k)
-        weights[k] = vector_of(k) < vectors ? weight[vector_of(k)] : uint4{0, 0, 0, 0};
-    }
-    float sum = 0.0F;
-    float s[kWidth];
+  for (int k = 0; k < kHeld; ++k) {
+    common::unpack<T>(held[k], s);
+    sum = squares<T>(s, sum);
+  }
+  const float mean = common::block_sum(sum, scratch) / static_cast<float>(o.cols);
+  const float scale = rsqrtf(mean + o.eps);
+  auto* out = reinterpret_cast<uint4*>(o.out + r * o.out_stride);
 #pragma unroll
-    for (int k = 0; k < kHeld; ++k) {
-      common::unpack<T>(held[k], s);
-      sum = squares<T>(s, sum);
-    }
-    const float mean = common::block_sum(sum, scratch) / static_cast<float>(o.cols);
-    const float scale = rsqrtf(mean + o.eps);
-    auto* out = reinterpret_cast<uint4*>(o.out + r * o.out_stride);
+  for (int k = 0; k < kHeld; ++k) {
+    if (vector_of(k) >= vectors) continue;
+    if constexpr (!kEarly) weights[k] = weight[vector_of(k)];
+    float w[kWidth];
+    common::unpack<T>(held[k], s);
+    common::unpack<T>(weights[k], w);
 #pragma unroll
-    for (int k = 0; k < kHeld; ++k) {
-      if (vector_of(k) >= vectors) continue;
-      if constexpr (!kEarly) weights[k] = weight[vector_of(k)];
-      float w[kWidth];
-      common::unpack<T>(held[k], s);
-      common::unpack<T>(weights[k], w);
-#pragma unroll
-      for (int i = 0; i < kWidth; ++i)
-        s[i] = s[i] * scale * w[i];
-      out[vector_of(k)] = common::pack<T>(s);
-    }
-    __syncthreads();  // before the next row writes `scratch`
+    for (int i = 0; i < kWidth; ++i)
+      s[i] = s[i] * scale * w[i];
+    out[vector_of(k)] = common::pack<T>(s);
   }
 }
 
 /// The fused form: the sum of the row and its residual is kept in float32, as it was before it was rounded.
 template <class T, int kHeld>
-__global__ void __launch_bounds__(1024) fused_held(const Typed<T> o) {
+__global__ void __launch_bounds__(kThreadsHeld<kHeld>) fused_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
   __shared__ float scratch[32];
   const auto vectors = static_cast<unsigned>(o.cols / kWidth);
   const auto* weight = reinterpret_cast<const uint4*>(o.weight);
-  for (std::int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
-    const auto* x = reinterpret_cast<const uint4*>(o.x + r * o.x_stride);
-    auto* residual = reinterpret_cast<uint4*>(o.residual + r * o.residual_stride);
-    uint4 in[kHeld];
-    uint4 added[kHeld];
-    uint4 weights[kHeld];
+  const auto r = static_cast<std::int64_t>(blockIdx.x);
+  const auto* x = reinterpret_cast<const uint4*>(o.x + r * o.x_stride);
+  auto* residual = reinterpret_cast<uint4*>(o.residual + r * o.residual_stride);
+  uint4 in[kHeld];
+  uint4 added[kHeld];
+  uint4 weights[kHeld];
 #pragma unroll
-    for (int k = 0; k < kHeld; ++k)
-      if (vector_of(k) < vectors) {
-        in[k] = x[vector_of(k)];
-        added[k] = residual[vector_of(k)];
-      }
-#pragma unroll
-    for (int k = 0; k < kHeld; ++k)
-      if (vector_of(k) < vectors) weights[k] = weight[vector_of(k)];
-    float s[kHeld][kWidth];
-    float sum = 0.0F;
-#pragma unroll
-    for (int k = 0; k < kHeld; ++k) {
-      if (vector_of(k) >= vectors) continue;
-      float more[kWidth];
-      common::unpack<T>(in[k], s[k]);
-      common::unpack<T>(added[k], more);
-#pragma unroll
-      for (int i = 0; i < kWidth; ++i)
-        s[k][i] += more[i];
-      sum = squares<T>(s[k], sum);
-      residual[vector_of(k)] = common::pack<T>(s[k]);
+  for (int k = 0; k < kHeld; ++k)
+    if (vector_of(k) < vectors) {
+      in[k] = x[vector_of(k)];
+      added[k] = residual[vector_of(k)];
     }
-    const float mean = common::block_sum(sum, scratch) / static_cast<float>(o.cols);
-    const float scale = rsqrtf(mean + o.eps);
-    auto* out = reinterpret_cast<uint4*>(o.out + r * o.out_stride);
 #pragma unroll
-    for (int k = 0; k < kHeld; ++k) {
-      if (vector_of(k) >= vectors) continue;
-      float w[kWidth];
-      common::unpack<T>(weights[k], w);
+  for (int k = 0; k < kHeld; ++k)
+    if (vector_of(k) < vectors) weights[k] = weight[vector_of(k)];
+  float s[kHeld][kWidth];
+  float sum = 0.0F;
 #pragma unroll
-      for (int i = 0; i < kWidth; ++i)
-        s[k][i] = s[k][i] * scale * w[i];
-      out[vector_of(k)] = common::pack<T>(s[k]);
-    }
-    __syncthreads();
+  for (int k = 0; k < kHeld; ++k) {
+    if (vector_of(k) >= vectors) continue;
+    float more[kWidth];
+    common::unpack<T>(in[k], s[k]);
+    common::unpack<T>(added[k], more);
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i)
+      s[k][i] += more[i];
+    sum = squares<T>(s[k], sum);
+    residual[vector_of(k)] = common::pack<T>(s[k]);
+  }
+  const float mean = common::block_sum(sum, scratch) / static_cast<float>(o.cols);
+  const float scale = rsqrtf(mean + o.eps);
+  auto* out = reinterpret_cast<uint4*>(o.out + r * o.out_stride);
+#pragma unroll
+  for (int k = 0; k < kHeld; ++k) {
+    if (vector_of(k) >= vectors) continue;
+    float w[kWidth];
+    common::unpack<T>(weights[k], w);
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i)
+      s[k][i] = s[k][i] * scale * w[i];
+    out[vector_of(k)] = common::pack<T>(s[k]);
   }
 }
 

@@ -19,7 +19,8 @@ other = None
 
 
 def copy(out, x):
-    out.copy_(x)
+    # A kernel: the driver's own copy of this size takes a fifth longer inside of a graph than outside.
+    torch.mul(x, 1.0, out=out)
 
 
 def waits(out, x):
@@ -64,19 +65,19 @@ class Copy(Benchmark):
         self.kernel.copy(self.out, self.x)
 
     def verify_small(self):
-        return self.x.clone()
+        return self.x * 1.0
 
     def benchmark_medium(self):
         self.kernel.copy(self.out, self.x)
 
     def verify_medium(self):
-        return self.x.clone()
+        return self.x * 1.0
 
     def benchmark_large(self):
         self.kernel.copy(self.out, self.x)
 
     def verify_large(self):
-        return self.x.clone()
+        return self.x * 1.0
 
     def benchmark_unchecked(self):
         self.kernel.copy(self.out, self.x)
@@ -91,13 +92,13 @@ class Copy(Benchmark):
         self.kernel.waits(self.out, self.x)
 
     def verify_waits(self):
-        return self.x.clone()
+        return self.x * 1.0
 
     def benchmark_elsewhere(self):
         self.kernel.elsewhere(self.out, self.x)
 
     def verify_elsewhere(self):
-        return self.x.clone()
+        return self.x * 1.0
 
     def setup_inplace(self):
         self.make(1 << 22)
@@ -114,7 +115,7 @@ class Copy(Benchmark):
         self.out[12345] += 1
 
     def verify_wrong(self):
-        return self.x.clone()
+        return self.x * 1.0
 
     def setup_memory(self):
         self.x = torch.empty(1 << 50, device=self.device)
@@ -147,7 +148,7 @@ def events_around_calls(elements):
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         flush.zero_()
         begin.record()
-        out.copy_(x)
+        torch.mul(x, 1.0, out=out)
         end.record()
         torch.cuda.synchronize()
         times.append(begin.elapsed_time(end) * 1e3)

@@ -102,9 +102,32 @@ kernels_part() {
 
 # Every planted fault by its name, and the same function twice: what a change of nothing looks like.
 planted_part() {
-  local tools=(--worker "$folder/kernels-worker" --provider "$folder/lib/libtvm_ffi.so")
-  lines=80 step planted timeout 300 "$folder/gpu_bench" --device cuda "${tools[@]}" --budget-ms 500 --time-limit-ms 5000 \
-    --json "$results/planted.json" "$folder"/planted/build/*
+  lines=80 step planted planted_verdicts
+}
+
+planted_verdicts() {
+  local name verdict wrong=0
+  # It ends with 1, as what is planted is not right.
+  timeout 300 "$folder/gpu_bench" --device cuda --worker "$folder/kernels-worker" --provider "$folder/lib/libtvm_ffi.so" \
+    --budget-ms 500 --time-limit-ms 5000 --json "$results/planted.json" "$folder"/planted/build/* > "$results/planted-rows.txt" 2>&1
+  cat "$results/planted-rows.txt"
+  while read -r name verdict; do
+    grep -qE "^$name +probes .* $verdict " "$results/planted-rows.txt" || { echo "WRONG: $name should be $verdict"; wrong=1; }
+  done << 'END'
+copy right
+slower right
+one_wrong wrong
+race wrong
+ignores_stream misbehaved
+allocates misbehaved
+waits misbehaved
+sleeps misbehaved
+leaves crashed
+crashes crashed
+illegal crashed
+hangs timed out
+END
+  return $wrong
 }
 
 # The same function twenty times over, and one that takes three percent more: what two runs may differ by. Then every

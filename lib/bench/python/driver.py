@@ -537,8 +537,8 @@ class CpuMeter:
 
 
 class CudaMeter:
-    """Graphs of many calls, each after a flush of the cache, less the same graph without the calls; where a graph
-    cannot hold a call, single calls between events."""
+    """Calls inside of a graph, each after a flush of the cache and between two events that the graph holds too, so that
+    no host is in the time; where a graph cannot hold a call, or torch no such events, single calls between events."""
 
     def __init__(self, runner, instance, call, reference):
         self.torch = torch = runner.torch
@@ -586,22 +586,26 @@ class CudaMeter:
         self.count = calls_for(alone + 60_000, 20)
         self.warm_count = calls_for(alone, 200)
         self.graphs = {}
-        self.graphs["warm"] = self.capture(self.call, self.warm_count, False)
+        self.pairs = {}
+        self.graphs["warm"] = self.capture(self.call, self.warm_count)
         self.refuse_empty(instance)
-        self.graphs["cold"] = self.capture(self.call, self.count, True)
-        self.graphs["flush"] = self.capture(lambda: None, self.count, True)
-        if self.reference:
-            self.graphs["reference"] = self.capture(self.reference, self.count, True)
-        for graph in self.graphs.values():
-            self.replay(graph)
+        for kind, call in (("cold", self.call), ("reference", self.reference)):
+            if not call:
+                continue
+            self.pairs[kind] = [tuple(self.torch.cuda.Event(enable_timing=True, external=True) for _ in range(2))
+                                for _ in range(self.count)]
+            self.graphs[kind] = self.capture(call, self.count, self.pairs[kind])
+        self.replay(self.graphs["warm"])
+        for kind in self.pairs:
+            self.between(kind)
 
-    def capture(self, call, count, flushes):
+    def capture(self, call, count, pairs=()):
         torch = self.torch
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(2):
-                if flushes:
+                if pairs:
                     self.flush()
                 call()
         torch.cuda.current_stream().wait_stream(side)
@@ -610,10 +614,13 @@ class CudaMeter:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             with torch.cuda.graph(graph):
-                for _ in range(count):
-                    if flushes:
+                for index in range(count):
+                    if pairs:
                         self.flush()
+                        pairs[index][0].record()
                     call()
+                    if pairs:
+                        pairs[index][1].record()
         if any("graph is empty" in str(one.message).lower() for one in told):
             raise RuntimeError("a recorded call launches nothing: it ignores the stream")
         torch.cuda.synchronize()
@@ -652,6 +659,13 @@ class CudaMeter:
         self.end.synchronize()
         return self.begin.elapsed_time(self.end) * 1e6
 
+    def between(self, kind):
+        """Nanoseconds of one call, the mean over those of a replay."""
+        self.torch.cuda.synchronize()
+        self.graphs[kind].replay()
+        self.torch.cuda.synchronize()
+        return sum(begin.elapsed_time(end) for begin, end in self.pairs[kind]) * 1e6 / self.count
+
     def single(self, call):
         """One call alone: the device waits for each launch."""
         self.flush()
@@ -676,8 +690,8 @@ class CudaMeter:
     def plan(self):
         kinds = ["cold", "single"] + (["warm"] if self.graphs else []) + (["reference"] if self.reference else [])
         size = self.memory.numel() * 4 >> 20
-        method = ("cold: graphs of %d calls after flushes of %d MiB, less the graph of the flushes; warm: graphs of %d "
-                  "calls; events" % (self.count, size, self.warm_count) if self.graphs else
+        method = ("cold: graphs of %d calls, each after a flush of %d MiB and between events; warm: graphs of %d "
+                  "calls" % (self.count, size, self.warm_count) if self.graphs else
                   "cold: one call after a flush of %d MiB, between events; a CUDA graph cannot hold it: %s" % (
                       size, self.why_not))
         return {"series": kinds, "method": clean(method), "limit_method": ""}
@@ -686,11 +700,8 @@ class CudaMeter:
         samples = {kind: [] for kind in self.plan()["series"]}
         for _ in range(count):
             if self.graphs:
-                flushes = self.replay(self.graphs["flush"])
-                for kind in ("cold", "reference"):
-                    if kind in samples:
-                        spent = self.replay(self.graphs[kind]) - flushes
-                        samples[kind].append(max(spent, 0.0) / self.count)
+                for kind in self.pairs:
+                    samples[kind].append(self.between(kind))
                 samples["warm"].append(self.replay(self.graphs["warm"]) / self.warm_count)
             else:
                 samples["cold"].append(self.behind(self.call))
