@@ -5,6 +5,7 @@
 #include "kernels/ops/bench.h"
 #include "kernels/ops/project_files.h"
 
+#include "bench_devices.h"
 #include "bench_files.h"
 #include "bench_layers.h"
 #include "bench_locks.h"
@@ -52,26 +53,6 @@ struct CommandLine {
   std::size_t iterations = 0;
   std::size_t warmup = 0;
 };
-
-/// `auto`, `all`, `cpu`, `cuda` or `cuda:1`.
-Result<std::vector<Device>> parse_bench_devices(const std::string& text, const Target& machine) {
-  const bool has_gpu = machine.backend.kind == BackendKind::cuda && !machine.capabilities.empty();
-  if (text == "cpu" || (text == "auto" && !has_gpu)) return std::vector{Device{}};
-  if (text == "all") {
-    if (!has_gpu)
-      return fail(Error(Errc::invalid_argument, "there is no CUDA device on this machine")
-                      .with_hint("`kernels doctor` says what there is; `--device cpu` measures without"));
-    std::vector<Device> all;
-    for (std::size_t i = 0; i < machine.capabilities.size(); ++i)
-      all.push_back({.kind = runtime::DeviceKind::cuda, .index = static_cast<int>(i)});
-    return all;
-  }
-  auto digits = text.starts_with("cuda:") ? text.substr(5) : text == "cuda" || text == "auto" ? "0" : "";
-  if (digits.empty() || digits.size() > 4 || digits.find_first_not_of("0123456789") != std::string::npos)
-    return fail(Error(Errc::invalid_argument, "`" + text + "` is not a device")
-                    .with_hint("write `auto`, `all`, `cpu`, `cuda` or `cuda:1`"));
-  return std::vector{Device{.kind = runtime::DeviceKind::cuda, .index = std::stoi(digits)}};
-}
 
 Result<bench::BenchOptions> to_options(const CommandLine& line, const std::optional<bench::Results>& before,
                                        App& app) {
@@ -161,7 +142,7 @@ Result<Setup> set_up(const CommandLine& line, const std::optional<bench::Results
   if (line.python) app.use_python(*line.python);
   auto machine = app.machine().target;
   machine.free_threaded_python = false;  // the worker calls kernels without any Python
-  auto devices = parse_bench_devices(line.device, machine);
+  auto devices = parse_bench_devices(line.device, app.machine());
   if (!devices) return fail(std::move(devices).error());
   if (devices->front().kind == runtime::DeviceKind::cpu) machine.backend = {};
   if (line.torch_lib)

@@ -150,6 +150,8 @@ std::string disturbances(const std::vector<const ResultRow*>& rows) {
 
 std::string device_text(const bench::DeviceRecord& device) {
   auto out = plain(device.name);
+  if (device.kind != "cpu" && device.index > 0)
+    out += " (" + plain(device.kind) + ":" + std::to_string(device.index) + ")";
   if (!device.capability.empty()) out += ", compute capability " + plain(device.capability);
   if (!device.driver.empty()) out += ", driver " + plain(device.driver);
   return out;
