@@ -108,9 +108,10 @@ class Case::Impl {
     if (*abi == runtime::Abi::tvm_ffi)
       return runtime::open_tvm_ffi_runner(request_.library, request_.provider);
     if (request_.torch_lib.empty())
-      return fail(Errc::unsupported,
-                  "its functions are called through libtorch, and none was found: activate an environment with "
-                  "PyTorch, or name its `torch/lib` with --torch-lib");
+      return fail(
+          Errc::unsupported,
+          "its functions are called through libtorch, and none was found: activate an environment with "
+          "PyTorch, or name its `torch/lib` with --torch-lib");
     return runtime::open_torch_runner({.library = request_.library,
                                        .torch_lib = request_.torch_lib,
                                        .python_stub = request_.python_stub,

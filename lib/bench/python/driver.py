@@ -6,6 +6,7 @@ are those of lib/bench/include/kernels/bench/worker.h. The scripts follow the co
 `kernels`: subclasses of `kernels.benchmark.Benchmark` with `benchmark_X`, `setup_X` or `setup`, and `verify_X`.
 """
 
+import ctypes
 import gc
 import importlib
 import importlib.util
@@ -489,6 +490,103 @@ def conditions(before, after):
             "memory_errors": 0, "dropped": {}}
 
 
+SLOWDOWNS = ((0x04, "power limit"), (0x08, "hardware slowdown"), (0x10, "clocks in step with other GPUs"),
+             (0x20, "temperature"), (0x40, "hardware temperature"), (0x80, "power brake"), (0x100, "display clocks"))
+
+
+class Health:
+    """What NVML tells of a device: nothing where it is not there. The functions are those that the C++ worker asks."""
+
+    def __init__(self, properties):
+        self.library = self.device = None
+        try:
+            library = ctypes.CDLL("libnvidia-ml.so.1")
+            device = ctypes.c_void_p()
+            address = "%08x:%02x:%02x.0" % (properties.pci_domain_id, properties.pci_bus_id, properties.pci_device_id)
+            if library.nvmlInit_v2() == 0 and \
+                    library.nvmlDeviceGetHandleByPciBusId_v2(address.encode(), ctypes.byref(device)) == 0:
+                self.library, self.device = library, device
+        except (OSError, AttributeError, TypeError):
+            pass
+
+    def ask(self, name, kind, *arguments):
+        """The value that a function writes, or None."""
+        value = kind()
+        try:
+            failed = getattr(self.library, name)(self.device, *arguments, ctypes.byref(value))
+        except AttributeError:
+            return None
+        return None if failed else value.value
+
+    def processes(self):
+        # Without room it says how many there are, and fails for that if there is any.
+        count = ctypes.c_uint(0)
+        for name in ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2"):
+            if hasattr(self.library, name):
+                getattr(self.library, name)(self.device, ctypes.byref(count), None)
+                return max(count.value - 1, 0)
+        return 0
+
+    def now(self):
+        if self.library is None:
+            return None
+        reasons = self.ask("nvmlDeviceGetCurrentClocksEventReasons", ctypes.c_ulonglong)
+        if reasons is None:
+            reasons = self.ask("nvmlDeviceGetCurrentClocksThrottleReasons", ctypes.c_ulonglong)
+        power = self.ask("nvmlDeviceGetPowerUsage", ctypes.c_uint)
+        return {"clock_mhz": self.ask("nvmlDeviceGetClockInfo", ctypes.c_uint, 1),
+                "memory_mhz": self.ask("nvmlDeviceGetClockInfo", ctypes.c_uint, 2),
+                "power_w": None if power is None else power / 1e3,
+                "temperature_c": self.ask("nvmlDeviceGetTemperature", ctypes.c_uint, 0),
+                "slowed_by": [name for bit, name in SLOWDOWNS if (reasons or 0) & bit],
+                "other_processes": self.processes(),
+                "memory_errors": self.ask("nvmlDeviceGetTotalEccErrors", ctypes.c_ulonglong, 1, 0) or 0}
+
+    def limits(self):
+        """Of the device, for its record."""
+        if self.library is None:
+            return {}
+        ecc, later = ctypes.c_uint(), ctypes.c_uint()
+        known = self.library.nvmlDeviceGetEccMode(self.device, ctypes.byref(ecc), ctypes.byref(later)) == 0
+        power = self.ask("nvmlDeviceGetEnforcedPowerLimit", ctypes.c_uint)
+        return {"ecc": bool(ecc.value) if known else None,
+                "max_clock_mhz": self.ask("nvmlDeviceGetMaxClockInfo", ctypes.c_uint, 1),
+                "max_memory_mhz": self.ask("nvmlDeviceGetMaxClockInfo", ctypes.c_uint, 2),
+                "power_limit_w": None if power is None else power / 1e3}
+
+
+def seen(before, after):
+    """Conditions over two moments."""
+    out = conditions(None, None)
+    if before is None or after is None:
+        return out
+    for name in ("clock_mhz", "memory_mhz", "power_w", "temperature_c"):
+        if before[name] is not None and after[name] is not None:
+            out[name] = {"low": min(before[name], after[name]), "high": max(before[name], after[name])}
+    out["slowed_by"] = before["slowed_by"] + [name for name in after["slowed_by"] if name not in before["slowed_by"]]
+    for name in ("other_processes", "memory_errors"):
+        out[name] = max(before[name], after[name])
+    return out
+
+
+def disturbance(before, after):
+    """The rule of the C++ worker."""
+    if before is None or after is None:
+        return ""
+
+    def moved(name):
+        return bool(before[name] and after[name]) and abs(after[name] / before[name] - 1) > 0.02
+    if after["memory_errors"] > before["memory_errors"]:
+        return "memory error"
+    if before["slowed_by"] != after["slowed_by"]:
+        return "clocks limited"
+    if moved("clock_mhz"):
+        return "clock moved"
+    if moved("memory_mhz"):
+        return "memory clock moved"
+    return "other process" if before["other_processes"] != after["other_processes"] else ""
+
+
 def calls_for(nanoseconds, most):
     return max(1, min(most, int(SAMPLE_NS // max(nanoseconds, 1))))
 
@@ -544,6 +642,7 @@ class CudaMeter:
         self.torch = torch = runner.torch
         self.call, self.reference = call, reference
         properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+        self.health = Health(properties)
         cache = getattr(properties, "L2_cache_size", 0) or 64 << 20
         # It is read, not written: what a flush leaves to be written would be paid by the call.
         self.memory = torch.zeros(2 * cache // 4, dtype=torch.float32, device="cuda")
@@ -698,6 +797,7 @@ class CudaMeter:
 
     def sample(self, count):
         samples = {kind: [] for kind in self.plan()["series"]}
+        before = self.health.now()
         for _ in range(count):
             if self.graphs:
                 for kind in self.pairs:
@@ -708,7 +808,8 @@ class CudaMeter:
                 if self.reference:
                     samples["reference"].append(self.behind(self.reference))
             samples["single"].append(self.single(self.call))
-        return {"samples": samples, "conditions": conditions(None, None), "disturbed": ""}
+        after = self.health.now()
+        return {"samples": samples, "conditions": seen(before, after), "disturbed": disturbance(before, after)}
 
 
 # --- the conversation ---
@@ -728,12 +829,14 @@ def device_record(runner):
     except OSError:
         pass
     uuid = str(getattr(properties, "uuid", ""))
-    return {"kind": "cuda", "index": index, "name": clean(properties.name, 200),
+    record = {"kind": "cuda", "index": index, "name": clean(properties.name, 200),
             "uuid": "GPU-" + uuid if uuid and not uuid.startswith(("GPU-", "MIG-")) else uuid or None,
             "driver": driver or None, "capability": "%d.%d" % (properties.major, properties.minor),
             "multiprocessors": properties.multi_processor_count, "memory_bytes": properties.total_memory,
             "cache_bytes": getattr(properties, "L2_cache_size", 0), "ecc": None, "max_clock_mhz": None,
             "max_memory_mhz": None, "power_limit_w": None}
+    record.update(Health(properties).limits())
+    return record
 
 
 def answer(runner, result, meter):
