@@ -375,10 +375,10 @@ void add_choice(CLI::App& command, CommandLine& line) {
   auto* validate_only =
       command.add_flag("--validate-only", line.validate_only, "Check the results, measure nothing");
   command
-      .add_flag("--select", line.select,
-                "Map each layer to its fastest kernel on this device, in the project file: one that is right "
-                "everywhere, if the whole interval of its time over that of the mapped one (geometric mean "
-                "over the rows) is below 1 by more than --threshold")
+      .add_flag(
+          "--select", line.select,
+          "Write into the project file which kernel serves each layer fastest on this device, where that "
+          "is certain (by more than --threshold)")
       ->excludes(validate_only);
 }
 
