@@ -66,6 +66,7 @@ Axis Axis::linear(double low, double high, double from, double to) {
   Axis axis;
   axis.low_ = std::min(low, 0.0);
   axis.step_ = step_for(std::max(high - axis.low_, 1e-12));
+  axis.low_ = std::floor(axis.low_ / axis.step_) * axis.step_;  // so that 0 is a step
   axis.high_ = std::max(std::ceil(high / axis.step_) * axis.step_, axis.low_ + axis.step_);
   axis.from_ = from;
   axis.to_ = to;

@@ -187,10 +187,12 @@ bench::CompareRules rules_of(const CommandLine& line) {
 }
 
 /// Writes the files that were asked for beside the terminal's text.
+/// `comparison`: null where nothing is compared.
 Status write_beside(const CommandLine& line, const bench::Results& results, const std::string& markdown,
-                    const std::string& junit) {
+                    const std::string& junit, const bench::Comparison* comparison = nullptr) {
   if (line.report)
-    if (auto saved = write_file(*line.report, results_html(results), Durable::no); !saved) return saved;
+    if (auto saved = write_file(*line.report, results_html(results, comparison), Durable::no); !saved)
+      return saved;
   if (line.markdown)
     if (auto saved = write_file(*line.markdown, markdown, Durable::no); !saved) return saved;
   return line.junit ? write_file(*line.junit, junit, Durable::no) : Status();
@@ -200,7 +202,8 @@ ExitCode say_comparison(const CommandLine& line, const bench::Results& before, c
                         App& app) {
   auto comparison = bench::compare(before, after, rules_of(line));
   if (!comparison) return app.fail(comparison.error());
-  auto written = write_beside(line, after, comparison_markdown(*comparison), comparison_junit(*comparison));
+  auto written = write_beside(line, after, comparison_markdown(*comparison), comparison_junit(*comparison),
+                              &*comparison);
   if (!written) return app.fail(written.error());
   app.out().result(line.json ? comparison_json(*comparison) : comparison_text(*comparison));
   bool slower = comparison->count(bench::Change::slower) > 0;
@@ -245,8 +248,8 @@ ExitCode run_locks(const CommandLine& line, const LockPair& locks, App& app) {
   rules.despite_differences = true;
   auto comparison = bench::compare(measured->before, measured->after, rules);
   if (!comparison) return app.fail(comparison.error());
-  auto written =
-      write_beside(line, measured->after, comparison_markdown(*comparison), comparison_junit(*comparison));
+  auto written = write_beside(line, measured->after, comparison_markdown(*comparison),
+                              comparison_junit(*comparison), &*comparison);
   if (!written) return app.fail(written.error());
   app.out().result(line.json ? with_changes_json(comparison_json(*comparison), measured->changes)
                              : changes_text(measured->changes) + comparison_text(*comparison));

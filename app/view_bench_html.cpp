@@ -28,7 +28,8 @@ constexpr const char* kStyle = R"(
   --c6: #d8d860; --c7: #9aa4af; } }
 body { margin: 0 auto; padding: 1.5rem; max-width: 62rem; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .2rem; } p { margin: .2rem 0 .8rem; }
+h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.15rem; margin: 1.1rem 0 .2rem; } p { margin: .2rem 0 .8rem; }
+section { margin-bottom: 1.4rem; }
 .note { color: var(--muted); } .bad { color: var(--bad); }
 .chart { overflow-x: auto; } svg { width: 100%; min-width: 44rem; height: auto; display: block; }
 svg text { fill: var(--ink); font: 12px system-ui, sans-serif; } svg .muted { fill: var(--muted); }
@@ -402,9 +403,86 @@ std::string device_html(const bench::Results& results, std::uint32_t device) {
   return out + section("Every row", "A wrong kernel has no time.", rows_table(results, device));
 }
 
+// Beside an earlier run
+
+std::size_t colour_of(bench::Change change) {
+  constexpr std::size_t kGreen = 2;
+  constexpr std::size_t kRed = 4;
+  constexpr std::size_t kGrey = 7;
+  return change == bench::Change::slower ? kRed : change == bench::Change::faster ? kGreen : kGrey;
+}
+
+std::string compared_name(const bench::ComparedRow& row) {
+  return row.function + (row.dtype ? " " + std::string(runtime::name_of(*row.dtype)) : "") + " " +
+         row.workload;
+}
+
+/// A bar from 0 to the change of each row, with its interval: to the right is slower.
+std::string change_bars(const bench::Comparison& comparison) {
+  constexpr double kLeft = 360;
+  constexpr double kRight = kWidth - 130;
+  constexpr double kRow = 22;
+  constexpr double kPercent = 100;
+  std::vector<const bench::ComparedRow*> shown;
+  double low = -kPercent * comparison.threshold;
+  double high = -low;
+  for (const auto& row : comparison.rows) {
+    if (!row.ratio || !std::isfinite(row.ratio->high)) continue;
+    shown.push_back(&row);
+    low = std::min(low, kPercent * (row.ratio->low - 1));
+    high = std::max(high, kPercent * (row.ratio->high - 1));
+  }
+  const double bottom = 10 + kRow * static_cast<double>(shown.size());
+  Picture picture(kWidth, bottom + 28, "change of the time of each row");
+  const auto axis = Axis::linear(low, high, kLeft, kRight);
+  for (double tick : axis.ticks()) {
+    picture.line({axis.at(tick), 6}, {axis.at(tick), bottom}, "grid");
+    picture.text({axis.at(tick), bottom + 18}, decimal(tick, 1) + " %", Anchor::middle, "muted");
+  }
+  double y = 8;
+  for (const auto* row : shown) {
+    const double change = axis.at(kPercent * (row->ratio->value - 1));
+    picture.text({kLeft - 10, y + 14}, compared_name(*row), Anchor::end);
+    picture.box(std::min(axis.at(0), change), y + 3, std::abs(change - axis.at(0)), 14,
+                kind_of("bar", colour_of(row->change)),
+                compared_name(*row) + ": " + change_text(*row->ratio));
+    picture.line({axis.at(kPercent * (row->ratio->low - 1)), y + 10},
+                 {axis.at(kPercent * (row->ratio->high - 1)), y + 10}, "range");
+    picture.text({kRight + 12, y + 14}, std::string(bench::name_of(row->change)), Anchor::start);
+    y += kRow;
+  }
+  picture.line({axis.at(0), 6}, {axis.at(0), bottom}, "axis");
+  return picture.str();
+}
+
+std::string comparison_table(const bench::Comparison& comparison) {
+  std::string out = "<div class=\"scroll\"><table><thead><tr>";
+  for (const char* title : {"kernel", "row", "before", "now", "change", "verdict"})
+    out += std::string("<th>") + title + "</th>";
+  out += "</tr></thead><tbody>\n";
+  for (const auto& row : comparison.rows)
+    out +=
+        "<tr>" + cell(row.kernel, false) + cell(compared_name(row), false) +
+        cell(row.before ? time_text(row.before->median) : "", true) +
+        cell(row.after ? time_text(row.after->median) : "", true) +
+        cell(row.ratio ? change_text(*row.ratio) : "", true) +
+        cell(std::string(bench::name_of(row.change)) + (row.reason.empty() ? "" : ": " + row.reason), false) +
+        "</tr>\n";
+  return out + "</tbody></table></div>\n";
+}
+
+std::string comparison_section(const bench::Comparison& comparison) {
+  std::string note =
+      "Time of each row beside the earlier run, with its interval; to the right is slower. Up to " +
+      decimal(100 * comparison.threshold, 1) + " % is the same.";
+  for (const auto& difference : comparison.differences)
+    note += " Not alike: " + difference + ".";
+  return section("What changed", note, chart(change_bars(comparison)) + comparison_table(comparison));
+}
+
 }  // namespace
 
-std::string results_html(const bench::Results& results) {
+std::string results_html(const bench::Results& results, const bench::Comparison* comparison) {
   std::string out =
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
@@ -412,6 +490,7 @@ std::string results_html(const bench::Results& results) {
       "'unsafe-inline'\"/>\n"
       "<title>kernels bench</title>\n<style>" +
       std::string(kStyle) + colour_styles() + "</style>\n</head>\n<body>\n<h1>kernels bench</h1>\n";
+  if (comparison != nullptr) out += comparison_section(*comparison);
   for (std::uint32_t i = 0; i < results.devices.size(); ++i)
     out += "<p>" + xml_text(device_title(results.devices[i])) + "</p>\n" + device_html(results, i);
   return out + section("Machine and run", "What was measured, with what, where.", facts_table(results)) +

@@ -27,6 +27,11 @@ TEST_CASE("chart: a logarithmic axis has every decade, and steps between when th
   CHECK(axis.at(1e9) == Approx(0));
 }
 
+TEST_CASE("chart: 0 is a step of an axis that begins below it", "[bench]") {
+  CHECK(Axis::linear(-3.2, 3.2, 0, 1).ticks() == std::vector<double>{-4, -2, 0, 2, 4});
+  CHECK(Axis::linear(-1, 0, 0, 1).ticks().back() == Approx(0));
+}
+
 TEST_CASE("chart: an axis for any two numbers has few ticks", "[bench]") {
   const double numbers[] = {0, -0.0, 1, -1, 1e-300, 1e300, -1e300, HUGE_VAL, -HUGE_VAL, std::nan("")};
   for (double low : numbers)
