@@ -41,13 +41,14 @@ Connection::Connection(int socket, const ConnectionLimits& limits) : socket_(soc
 bool Connection::wait_for_request(const std::function<bool()>& give_up) {
   constexpr milliseconds kLook{200};
   if (in_at_ < in_.size()) return true;
-  auto end = steady_clock::now() + limits_.idle;
-  while (!give_up()) {
-    if (wait_readable(socket_, std::min(kLook, until(end)))) {
-      begin_head();
-      return fill();
-    }
-    if (steady_clock::now() >= end) return false;
+  auto end = steady_clock::now() + (has_spoken_ ? limits_.idle : limits_.first_request);
+  for (bool last_look = false; !last_look;) {
+    last_look = give_up() || steady_clock::now() >= end;
+    // A request that has come by now is answered: its client cannot tell a late close from a broken server.
+    if (!wait_readable(socket_, last_look ? milliseconds(0) : std::min(kLook, until(end)))) continue;
+    has_spoken_ = true;
+    begin_head();
+    return fill();
   }
   return false;
 }
@@ -182,6 +183,7 @@ void GrowingPool::add(std::function<void()> job) {
     try {
       std::thread([this] { work(); }).detach();
       ++threads_;
+      ++idle_;  // from now on, or the job that it will take seems to have no thread
     } catch (const std::system_error&) {
       // No more threads to be had. With at least one, the connection waits for it.
       if (threads_ == 0) jobs_.pop_back();
@@ -194,8 +196,7 @@ void GrowingPool::add(std::function<void()> job) {
 void GrowingPool::work() {
   constexpr std::chrono::seconds kIdle{10};
   std::unique_lock lock(mutex_);
-  for (;;) {
-    ++idle_;
+  for (;; ++idle_) {
     bool woken = job_added_.wait_for(lock, kIdle, [&] { return stopping_ || !jobs_.empty(); });
     --idle_;
     if (jobs_.empty() && (stopping_ || !woken)) break;

@@ -16,7 +16,10 @@ namespace kernels::hub {
 
 /// How long a client may take. A connection holds a thread, so none may be held for ever.
 struct ConnectionLimits {
-  std::chrono::milliseconds idle{5000};           ///< between two requests
+  std::chrono::milliseconds first_request{5000};  ///< until its first byte
+  /// Between two requests. Longer than common clients keep a connection (5 s to 60 s): who closes second
+  /// meets no request that is on its way.
+  std::chrono::milliseconds idle{75000};
   std::chrono::milliseconds request_head{10000};  ///< from its first byte to its last
   std::chrono::milliseconds request_body{30000};
   std::chrono::seconds no_progress{30};  ///< while an answer is sent
@@ -73,6 +76,7 @@ class Connection : public httplib::Stream {
   std::uint64_t file_at_ = 0;
   bool broken_ = false;
   bool closing_ = false;
+  bool has_spoken_ = false;
 };
 
 /// Runs jobs on as many threads as there are jobs, up to a bound; idle threads end after a while. The caller
@@ -100,7 +104,7 @@ class GrowingPool : public httplib::TaskQueue {
   std::condition_variable job_taken_;
   std::deque<std::function<void()>> jobs_;
   std::size_t threads_ = 0;
-  std::size_t idle_ = 0;
+  std::size_t idle_ = 0;  ///< threads without a job, those that are starting among them
   bool stopping_ = false;
 };
 

@@ -420,6 +420,32 @@ TEST_CASE("serve: clients that say nothing do not keep others out", "[hub]") {
     CHECK(connection->receive().status == 200);
 }
 
+TEST_CASE("serve: a connection is kept while others are opened", "[hub]") {
+  Served hub;
+  std::atomic<bool> all_open = false;
+  std::vector<std::unique_ptr<RawConnection>> others;
+  std::thread opener([&] {
+    for (int i = 0; i < 200; ++i) {
+      others.push_back(std::make_unique<RawConnection>(hub.port));
+      others.back()->send("GET " + kApi + " HTTP/1.1\r\nHost: h\r\n\r\n");
+      others.back()->receive();
+    }
+    all_open = true;
+  });
+  RawConnection kept(hub.port);
+  int answers = 0;
+  int refused = 0;
+  while (!all_open && refused == 0) {
+    kept.send("GET " + kApi + " HTTP/1.1\r\nHost: h\r\n\r\n");
+    auto answer = kept.receive();
+    if (answer.status != 200 || answer.header("connection") == "close") ++refused;
+    ++answers;
+  }
+  opener.join();
+  INFO("answers on the kept connection: " << answers);
+  CHECK(refused == 0);
+}
+
 TEST_CASE("serve: many clients at once get whole files", "[hub]") {
   Served hub;
   std::string big(3 << 20, 'x');

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -151,7 +152,7 @@ class Server:
 
     def __enter__(self) -> "Server":
         command = [self.program.path, "serve", str(self.cache), "--port", "0", *self.options]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, text=True,
                                         env=clean_environment(self.cache, "http://127.0.0.1:1"))
         for line in self.process.stdout:
@@ -161,16 +162,16 @@ class Server:
         else:
             raise AssertionError(f"serve ended with {self.process.wait()} and said no address")
         # Whatever it says later must not fill the pipe.
-        self.reader = threading.Thread(target=self.process.stdout.read, daemon=True)
+        self.said = []
+        self.reader = threading.Thread(target=lambda: self.said.append(self.process.stdout.read()), daemon=True)
         self.reader.start()
         return self
 
     def __exit__(self, *_) -> None:
-        self.process.stdin.close()
-        try:
-            self.process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self.process.terminate()
-            self.process.wait(timeout=10)
+        self.process.terminate()
+        self.process.wait(timeout=30)
         self.reader.join(timeout=10)
         self.process.stdout.close()
+        # A server that crashed is seen by its clients as a connection that broke; here is why.
+        if self.process.returncode not in (0, -signal.SIGTERM):
+            raise AssertionError(f"serve ended with {self.process.returncode}:\n{''.join(self.said)}")

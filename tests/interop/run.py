@@ -186,6 +186,8 @@ print(json.dumps({
 class KernelsPackage(Interop):
     """Commands and loading of the newest release."""
 
+    KERNELS = ("acme/doubler", "acme/quadrupler")
+
     LOAD = """
 import json
 from kernels import get_kernel
@@ -326,6 +328,8 @@ class Doubling(Benchmark):
 class Bundles(Interop):
     """What was packed into a file on one machine and imported on another, where there is no network."""
 
+    KERNELS = ("acme/doubler", "acme/quadrupler", "acme/vector")
+
     def setUp(self):
         super().setUp()
         folder = project(self.place / "project", {"acme/quadrupler": 1, "acme/vector": 1})
@@ -357,6 +361,8 @@ print(json.dumps(get_kernel("acme/quadrupler", version=1).quadruple([1, 2])))
 
 class BuiltKernels(Interop):
     """Compiled CPU variants of this project, loaded by the Python package through tvm-ffi."""
+
+    KERNELS = ()
 
     def load(self, name: str, script: str):
         source = BUILT / name
