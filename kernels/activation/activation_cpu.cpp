@@ -2,6 +2,7 @@
 
 #include "activation/activation.h"
 #include "common/exp.h"
+#include "common/parallel.h"
 
 namespace kernels::activation {
 namespace {
@@ -44,8 +45,11 @@ template <Activation kActivation, class T>
 void rows(const Operands& o) {
   auto* out = static_cast<T*>(o.out);
   const auto* x = static_cast<const T*>(o.x);
-  for (std::int64_t r = 0; r < o.rows; ++r)
-    row<kActivation>(out + r * o.out_stride, x + r * o.x_stride, x + r * o.x_stride + o.cols, o.cols);
+  const auto bytes = 3 * o.rows * o.cols * static_cast<std::int64_t>(sizeof(T));
+  common::parallel_for(o.rows, bytes, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r)
+      row<kActivation>(out + r * o.out_stride, x + r * o.x_stride, x + r * o.x_stride + o.cols, o.cols);
+  });
 }
 
 template <class T>

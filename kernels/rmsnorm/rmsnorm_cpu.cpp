@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "common/parallel.h"
 #include "rmsnorm/rmsnorm.h"
 
 namespace kernels::rmsnorm {
@@ -65,11 +66,15 @@ void row(T* out, const T* x, T* residual, const T* weight, const Operands& o) {
 
 template <class T>
 void rows(const Operands& o) {
-  for (std::int64_t r = 0; r < o.rows; ++r) {
-    T* residual = o.residual == nullptr ? nullptr : static_cast<T*>(o.residual) + r * o.residual_stride;
-    row(static_cast<T*>(o.out) + r * o.out_stride, static_cast<const T*>(o.x) + r * o.x_stride, residual,
-        static_cast<const T*>(o.weight), o);
-  }
+  const std::int64_t streams = o.residual == nullptr ? 2 : 4;
+  const auto bytes = streams * o.rows * o.cols * static_cast<std::int64_t>(sizeof(T));
+  common::parallel_for(o.rows, bytes, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      T* residual = o.residual == nullptr ? nullptr : static_cast<T*>(o.residual) + r * o.residual_stride;
+      row(static_cast<T*>(o.out) + r * o.out_stride, static_cast<const T*>(o.x) + r * o.x_stride, residual,
+          static_cast<const T*>(o.weight), o);
+    }
+  });
 }
 
 }  // namespace
