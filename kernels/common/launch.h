@@ -1,6 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <cstdlib>
 
 #include <cuda_runtime_api.h>
 
@@ -41,6 +43,70 @@ inline unsigned round_to_warps(std::int64_t threads, unsigned most) {
   const std::int64_t rounded = (threads + 31) / 32 * 32;
   if (rounded < 32) return 32;
   return rounded > most ? most : static_cast<unsigned>(rounded);
+}
+
+/// Whether launches ask for programmatic dependent launch: KERNELS_DEPENDENT_LAUNCH=1 in the environment,
+/// read at the first launch. Off otherwise: with it a kernel may read its weights before the kernel ahead of
+/// it has ended, so nothing on the stream may write weights right before a kernel uses them. A neighbour that
+/// takes no part in it changes nothing.
+inline bool dependent_launch() {
+  static std::atomic<int> known{-1};
+  int wanted = known.load(std::memory_order_relaxed);
+  if (wanted < 0) {
+    const char* text = std::getenv("KERNELS_DEPENDENT_LAUNCH");
+    wanted = text != nullptr && text[0] == '1' && text[1] == 0 ? 1 : 0;
+    known.store(wanted, std::memory_order_relaxed);
+  }
+  return wanted == 1;
+}
+
+/// The major compute capability of a device; 0 if it cannot be told.
+inline int capability_major(int device) {
+  int major = 0;
+  return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess ? major : 0;
+}
+
+/// A launch on the current device, `device`: one-dimensional, in clusters of `cluster` blocks, which needs
+/// capability 9.0 if it is more than one.
+struct Launch {
+  unsigned blocks;
+  unsigned threads;
+  int device;
+  cudaStream_t stream;
+  unsigned cluster = 1;
+};
+
+/// Starts `kernel`, whose only parameter is an Args. Errors are returned, never left behind for others to
+/// find.
+template <class Args>
+cudaError_t start(const void* kernel, const Launch& launch, Args args) {
+  void* pointers[] = {&args};
+  cudaLaunchAttribute attributes[2];
+  unsigned count = 0;
+  if (launch.cluster > 1) {
+    attributes[count].id = cudaLaunchAttributeClusterDimension;
+    attributes[count].val.clusterDim = {launch.cluster, 1, 1};
+    ++count;
+  }
+  if (dependent_launch() && capability_major(launch.device) >= 9) {
+    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[count].val.programmaticStreamSerializationAllowed = 1;
+    ++count;
+  }
+  cudaError_t error = cudaSuccess;
+  if (count == 0) {
+    error = cudaLaunchKernel(kernel, dim3(launch.blocks), dim3(launch.threads), pointers, 0, launch.stream);
+  } else {
+    cudaLaunchConfig_t config{};
+    config.gridDim = dim3(launch.blocks);
+    config.blockDim = dim3(launch.threads);
+    config.stream = launch.stream;
+    config.attrs = attributes;
+    config.numAttrs = count;
+    error = cudaLaunchKernelExC(&config, kernel, pointers);
+  }
+  if (error != cudaSuccess) cudaGetLastError();
+  return error;
 }
 
 }  // namespace kernels::common

@@ -6,14 +6,6 @@ namespace {
 
 constexpr unsigned kMostThreads = 1024;
 constexpr std::int64_t kMostRows = 0x7fffffff;
-// Vectors of a row up to which a thread holds one, two or four of them: measured on an H100 (eight: so that
-// it is still read once).
-constexpr std::int64_t kHeldOne = 256;
-constexpr std::int64_t kHeldTwo = 1024;
-constexpr std::int64_t kHeldFour = 4 * kThreadsHeld<4>;
-constexpr std::int64_t kHeldEight = 8 * kThreadsHeld<8>;
-constexpr std::int64_t kManyRows = 1024;
-
 template <class T>
 cudaError_t start(const void* kernel, Typed<T> typed, std::int64_t threads, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>(typed.rows < kMostRows ? typed.rows : kMostRows);
@@ -28,7 +20,7 @@ cudaError_t start_held(const Typed<T>& typed, std::int64_t vectors, cudaStream_t
   if constexpr (kFused) {
     return start(reinterpret_cast<const void*>(&fused_held<T, kHeld>), typed, threads, stream);
   } else {
-    const bool early = kHeld < 4 || typed.rows < kManyRows;
+    const bool early = kHeld < 4 || typed.rows < common::kManyRows;
     return start(early ? reinterpret_cast<const void*>(&norm_held<T, kHeld, true>)
                        : reinterpret_cast<const void*>(&norm_held<T, kHeld, false>),
                  typed, threads, stream);
@@ -59,13 +51,11 @@ cudaError_t choose(const Operands& o, cudaStream_t stream) {
                        static_cast<float>(o.eps)};
   const std::int64_t vectors = o.cols / kWidth;
   const bool wide = wide_enough<T>(o, kWidth) && o.rows <= kMostRows;
-  // 256 to 512 threads: larger blocks end together and leave the memory idle, smaller ones hold too much
-  // each.
-  if (wide && vectors <= kHeldOne) return start_held<kFused, T, 1>(typed, vectors, stream);
-  if (wide && vectors <= kHeldTwo) return start_held<kFused, T, 2>(typed, vectors, stream);
-  if (wide && vectors <= kHeldFour) return start_held<kFused, T, 4>(typed, vectors, stream);
+  if (wide && vectors <= common::kRowOfOne) return start_held<kFused, T, 1>(typed, vectors, stream);
+  if (wide && vectors <= common::kRowOfTwo) return start_held<kFused, T, 2>(typed, vectors, stream);
+  if (wide && vectors <= common::kRowOfFour) return start_held<kFused, T, 4>(typed, vectors, stream);
   if constexpr (!kFused)  // what it would hold of two rows in float32 leaves no registers
-    if (wide && vectors <= kHeldEight) return start_held<false, T, 8>(typed, vectors, stream);
+    if (wide && vectors <= common::kRowOfEight) return start_held<false, T, 8>(typed, vectors, stream);
   return start(reinterpret_cast<const void*>(&norm_any<kFused, T>), typed, o.cols, stream);
 }
 

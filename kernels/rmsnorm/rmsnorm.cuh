@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "common/held.cuh"
 #include "common/vector.cuh"
 #include "rmsnorm/rmsnorm.h"
 
@@ -22,11 +23,6 @@ struct Typed {
   float eps;
 };
 
-/// The vectors of one row that a thread holds: every blockDim.x-th.
-__device__ inline unsigned vector_of(int held) {
-  return static_cast<unsigned>(held) * blockDim.x + threadIdx.x;
-}
-
 template <class T>
 __device__ float squares(const float (&s)[common::kPerVector<T>], float sum) {
 #pragma unroll
@@ -35,16 +31,12 @@ __device__ float squares(const float (&s)[common::kPerVector<T>], float sum) {
   return sum;
 }
 
-/// Threads of a block that holds so many vectors each: as many registers as they need are left to each.
-template <int kHeld>
-inline constexpr int kThreadsHeld = kHeld == 1 ? 256 : 512;
-
 /// One block per row, which stays in registers as it was read, so memory is read once. With `kEarly` the
 /// weights are read beside the row: that hides their latency where few blocks run, and costs registers where
 /// many do. Needs rows aligned to 16 bytes, cols <= kHeld * blockDim.x * 16 / sizeof(T) and a block for each
 /// row.
 template <class T, int kHeld, bool kEarly>
-__global__ void __launch_bounds__(kThreadsHeld<kHeld>) norm_held(const Typed<T> o) {
+__global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) norm_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
   __shared__ float scratch[32];
   const auto vectors = static_cast<unsigned>(o.cols / kWidth);
@@ -55,11 +47,11 @@ __global__ void __launch_bounds__(kThreadsHeld<kHeld>) norm_held(const Typed<T> 
   uint4 weights[kHeld];
 #pragma unroll
   for (int k = 0; k < kHeld; ++k)
-    held[k] = vector_of(k) < vectors ? x[vector_of(k)] : uint4{0, 0, 0, 0};
+    held[k] = common::vector_of(k) < vectors ? x[common::vector_of(k)] : uint4{0, 0, 0, 0};
   if constexpr (kEarly) {
 #pragma unroll
     for (int k = 0; k < kHeld; ++k)
-      weights[k] = vector_of(k) < vectors ? weight[vector_of(k)] : uint4{0, 0, 0, 0};
+      weights[k] = common::vector_of(k) < vectors ? weight[common::vector_of(k)] : uint4{0, 0, 0, 0};
   }
   float sum = 0.0F;
   float s[kWidth];
@@ -73,21 +65,21 @@ __global__ void __launch_bounds__(kThreadsHeld<kHeld>) norm_held(const Typed<T> 
   auto* out = reinterpret_cast<uint4*>(o.out + r * o.out_stride);
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
-    if (vector_of(k) >= vectors) continue;
-    if constexpr (!kEarly) weights[k] = weight[vector_of(k)];
+    if (common::vector_of(k) >= vectors) continue;
+    if constexpr (!kEarly) weights[k] = weight[common::vector_of(k)];
     float w[kWidth];
     common::unpack<T>(held[k], s);
     common::unpack<T>(weights[k], w);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i)
       s[i] = s[i] * scale * w[i];
-    out[vector_of(k)] = common::pack<T>(s);
+    out[common::vector_of(k)] = common::pack<T>(s);
   }
 }
 
 /// The fused form: the sum of the row and its residual is kept in float32, as it was before it was rounded.
 template <class T, int kHeld>
-__global__ void __launch_bounds__(kThreadsHeld<kHeld>) fused_held(const Typed<T> o) {
+__global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) fused_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
   __shared__ float scratch[32];
   const auto vectors = static_cast<unsigned>(o.cols / kWidth);
@@ -100,18 +92,18 @@ __global__ void __launch_bounds__(kThreadsHeld<kHeld>) fused_held(const Typed<T>
   uint4 weights[kHeld];
 #pragma unroll
   for (int k = 0; k < kHeld; ++k)
-    if (vector_of(k) < vectors) {
-      in[k] = x[vector_of(k)];
-      added[k] = residual[vector_of(k)];
+    if (common::vector_of(k) < vectors) {
+      in[k] = x[common::vector_of(k)];
+      added[k] = residual[common::vector_of(k)];
     }
 #pragma unroll
   for (int k = 0; k < kHeld; ++k)
-    if (vector_of(k) < vectors) weights[k] = weight[vector_of(k)];
+    if (common::vector_of(k) < vectors) weights[k] = weight[common::vector_of(k)];
   float s[kHeld][kWidth];
   float sum = 0.0F;
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
-    if (vector_of(k) >= vectors) continue;
+    if (common::vector_of(k) >= vectors) continue;
     float more[kWidth];
     common::unpack<T>(in[k], s[k]);
     common::unpack<T>(added[k], more);
@@ -119,20 +111,20 @@ __global__ void __launch_bounds__(kThreadsHeld<kHeld>) fused_held(const Typed<T>
     for (int i = 0; i < kWidth; ++i)
       s[k][i] += more[i];
     sum = squares<T>(s[k], sum);
-    residual[vector_of(k)] = common::pack<T>(s[k]);
+    residual[common::vector_of(k)] = common::pack<T>(s[k]);
   }
   const float mean = common::block_sum(sum, scratch) / static_cast<float>(o.cols);
   const float scale = rsqrtf(mean + o.eps);
   auto* out = reinterpret_cast<uint4*>(o.out + r * o.out_stride);
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
-    if (vector_of(k) >= vectors) continue;
+    if (common::vector_of(k) >= vectors) continue;
     float w[kWidth];
     common::unpack<T>(weights[k], w);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i)
       s[k][i] = s[k][i] * scale * w[i];
-    out[vector_of(k)] = common::pack<T>(s[k]);
+    out[common::vector_of(k)] = common::pack<T>(s[k]);
   }
 }
 
