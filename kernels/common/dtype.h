@@ -4,7 +4,7 @@
 #include <cstdint>
 
 // Element types of the kernels and their conversion on the host: float32, float16, bfloat16, and float64 for
-// references. Rounding is to nearest, ties to even, as the hardware does it.
+// references. Rounding is to nearest, ties to even, as the hardware does it. Always inlined: see processor.h.
 
 namespace kernels::common {
 
@@ -29,15 +29,15 @@ struct Bfloat16 {
   std::uint16_t bits;
 };
 
-inline float to_float(float value) {
+[[gnu::always_inline]] inline float to_float(float value) {
   return value;
 }
-inline float to_float(Bfloat16 value) {
+[[gnu::always_inline]] inline float to_float(Bfloat16 value) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
 }
 /// Branch-free so that loops over it vectorise: the exponent is moved by a multiplication, which also makes
 /// subnormal halves normal; infinities and NaN get the missing exponent bits.
-inline float to_float(Half value) {
+[[gnu::always_inline]] inline float to_float(Half value) {
   const std::uint32_t magnitude = (value.bits & 0x7fffU) << 13;
   const float scaled = std::bit_cast<float>(magnitude) * 0x1p112F;
   const std::uint32_t special = magnitude >= (0x7c00U << 13) ? 0x7f800000U : 0U;
@@ -45,17 +45,17 @@ inline float to_float(Half value) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(scaled) | special | sign);
 }
 
-inline void from_float(float value, float& out) {
+[[gnu::always_inline]] inline void from_float(float value, float& out) {
   out = value;
 }
-inline void from_float(float value, Bfloat16& out) {
+[[gnu::always_inline]] inline void from_float(float value, Bfloat16& out) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
   const bool nan = (bits & 0x7fffffffU) > 0x7f800000U;
   out.bits = static_cast<std::uint16_t>(nan ? (bits >> 16) | 0x40U : rounded);
 }
 /// All three cases are computed and one is selected, so that loops over it vectorise.
-inline void from_float(float value, Half& out) {
+[[gnu::always_inline]] inline void from_float(float value, Half& out) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t sign = (bits >> 16) & 0x8000U;
   const std::uint32_t magnitude = bits & 0x7fffffffU;

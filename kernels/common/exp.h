@@ -8,7 +8,7 @@ namespace kernels::common {
 /// e^x in float32, within 2 units in the last place, without a table, a branch or a call, so that loops over
 /// it become vector code: x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its Taylor series up to r^7. Saturates:
 /// below -87 the result is about 1e-38, above 88 about 1.6e38. NaN stays NaN.
-inline float fast_exp(float x) {
+[[gnu::always_inline]] inline float fast_exp(float x) {
   const float clamped = x > 88.0F ? 88.0F : (x < -87.0F ? -87.0F : x);
   constexpr float kRound = 0x1.8p23F;  // adding it leaves the nearest whole number in the low bits
   const float shifted = clamped * 1.44269504088896341F + kRound;

@@ -13,7 +13,7 @@
 namespace kernels::common {
 
 /// Processors that this process may use, not more than OMP_NUM_THREADS says, as other CPU libraries have it.
-inline std::int64_t usable_processors() {
+[[gnu::always_inline]] inline std::int64_t usable_processors() {
   cpu_set_t set;
   std::int64_t count = ::sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
   if (const char* wanted = std::getenv("OMP_NUM_THREADS")) {

@@ -1,9 +1,10 @@
 #include <cmath>
 
 #include "common/parallel.h"
+#include "common/processor.h"
 #include "layer_norm/layer_norm.h"
 
-namespace kernels::layer_norm {
+namespace kernels::layer_norm::KERNELS_CPU_LEVEL {
 namespace {
 
 constexpr std::int64_t kBlock = 256;
@@ -95,4 +96,4 @@ const char* launch(const Operands& operands, Place) {
   return nullptr;
 }
 
-}  // namespace kernels::layer_norm
+}  // namespace kernels::layer_norm::KERNELS_CPU_LEVEL

@@ -1,9 +1,10 @@
 #include <cmath>
 
 #include "common/parallel.h"
+#include "common/processor.h"
 #include "rmsnorm/rmsnorm.h"
 
-namespace kernels::rmsnorm {
+namespace kernels::rmsnorm::KERNELS_CPU_LEVEL {
 namespace {
 
 constexpr std::int64_t kBlock = 256;
@@ -94,4 +95,4 @@ const char* launch(const Operands& operands, Place) {
   return nullptr;
 }
 
-}  // namespace kernels::rmsnorm
+}  // namespace kernels::rmsnorm::KERNELS_CPU_LEVEL

@@ -2,9 +2,10 @@
 
 #include "common/exp.h"
 #include "common/parallel.h"
+#include "common/processor.h"
 #include "softmax/softmax.h"
 
-namespace kernels::softmax {
+namespace kernels::softmax::KERNELS_CPU_LEVEL {
 namespace {
 
 constexpr std::int64_t kBlock = 256;
@@ -97,4 +98,4 @@ const char* launch(const Operands& operands, Place) {
   return nullptr;
 }
 
-}  // namespace kernels::softmax
+}  // namespace kernels::softmax::KERNELS_CPU_LEVEL
