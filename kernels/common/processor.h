@@ -13,7 +13,7 @@
 
 namespace kernels::common {
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(KERNELS_CPU_BASELINE_ONLY)
 /// The one of the newest level that this processor runs, or of an older one that KERNELS_CPU_LEVEL in the
 /// environment names (`baseline`, `v3`).
 template <class Function>
@@ -29,7 +29,7 @@ Function* for_this_processor(Function* baseline, Function* v3, Function* v4) {
 }  // namespace kernels::common
 
 /// Declares `function`, as it is declared in the namespace around, once for each level.
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(KERNELS_CPU_BASELINE_ONLY)
 #define KERNELS_CPU_LEVELS(function) \
   namespace baseline {               \
   decltype(function) function;       \

@@ -61,7 +61,7 @@ TEST_CASE("workloads: the files of our own kernels are read", "[bench]") {
     REQUIRE(text);
     const auto file = parse_workloads(*text);
     if (!file) FAIL(variant.folder << ": " << describe(file.error()));
-    CHECK(file->functions.size() >= 2);
+    CHECK_FALSE(file->functions.empty());
     CHECK(file->workloads.size() >= 3);
   }
 }
@@ -72,7 +72,7 @@ TEST_CASE("workloads: layers.toml states the tolerances of the functions that it
     const auto layers = parse_native_layers(*read_file(variant.folder / "layers.toml"), "layers.toml");
     REQUIRE(file);
     if (!layers) FAIL(variant.folder << ": " << describe(layers.error()));
-    CHECK(layers->layers.size() >= 3);
+    CHECK_FALSE(layers->layers.empty());
     for (const auto& layer : layers->layers) {
       auto function = std::ranges::find(file->functions, layer.function, &FunctionSpec::name);
       REQUIRE(function != file->functions.end());

@@ -20,7 +20,8 @@ if [ "$device" = cuda ]; then
   links=("$out/activation.o" "${links[@]}" -L"$cuda/lib64" -ltorch_cuda -lc10_cuda -lcudart)
   backend=cu130
 else
-  flags+=("$root/kernels/activation/activation_cpu.cpp" -pthread)
+  flags+=("$root/kernels/activation/activation_cpu.cpp" "$root/kernels/activation/dispatch.cpp"
+    -DKERNELS_CPU_BASELINE_ONLY -pthread)
   backend=cpu
 fi
 
