@@ -7,7 +7,8 @@
 # Parts: kernels (conformance and bench), planted (faults that must be named), agreement (with Triton
 # and Nsight Compute), example, torch, variants (the same kernel for torch, classic and stable ABI, and for
 # tvm-ffi; builds the first two there), python (benchmark scripts; needs PyTorch), inspect (what `check` says
-# against what runs, and against cuobjdump; needs nvcc); without any, all of them.
+# against what runs, and against cuobjdump; needs nvcc); without any, all of them. Only when named: repeat (the same run
+# twenty times), tables (the tables of kernels/README.md).
 #
 # `run` needs a CUDA driver and the C++ runtime of the system, nothing else. It ends with 0 if all is right.
 set -u
@@ -29,7 +30,8 @@ carry() {
   fi
   rm -rf "$folder/hub" "$folder/planted" && cp -r "$build/hub" "$folder/hub" && cp -r "$build/gpu-planted" "$folder/planted" || return 1
   cp "$(dirname "$0")/verdicts.py" "$(dirname "$0")/agreement.py" "$(dirname "$0")/variants.py" \
-    "$(dirname "$0")/python_scripts.py" "$(dirname "$0")/../inspect/gpu_code_agreement.py" "$folder/" || return 1
+    "$(dirname "$0")/python_scripts.py" "$(dirname "$0")/tables.py" "$(dirname "$0")/peers-h100.csv" \
+    "$(dirname "$0")/../inspect/gpu_code_agreement.py" "$folder/" || return 1
   cp "$0" "$folder/run.sh"
   du -sh "$folder"
 }
@@ -170,6 +172,18 @@ python_part() {
     --provider "$folder/lib/libtvm_ffi.so" --save "$results/python.json"
 }
 
+# What kernels/README.md says: every kernel at every shape that other libraries were measured at. KERNELS_TABLES narrows
+# it (`--kernel softmax --most-tokens 4096`), for machines that are lent for minutes.
+tables_part() {
+  chmod +x "$folder/kernels"
+  mkdir -p "$folder/lib/kernels" && cp "$folder"/lib/lib*.so "$folder/lib/kernels/"
+  # shellcheck disable=SC2086
+  lines=40 step tables timeout 3000 python3 "$folder/tables.py" measure --program "$folder/kernels" \
+    --provider "$folder/lib/libtvm_ffi.so" --hub "$folder/hub" --out "$results/tables" ${KERNELS_TABLES:-}
+  lines=400 step tables.md python3 "$folder/tables.py" write "$results/tables"
+  tar -C "$results" -czf "$results/tables.tar.gz" tables && rm -rf "$results/tables"
+}
+
 # Layers of libtorch models, with the libtorch of this machine's PyTorch.
 torch() {
   local place
@@ -248,6 +262,7 @@ run() {
   [[ $parts == *" variants "* ]] && variants_part
   [[ $parts == *" python "* ]] && python_part
   [[ $parts == *" inspect "* ]] && inspect
+  [[ $parts == *" tables "* ]] && tables_part
   if [ -n "$failed" ]; then
     echo "failed:$failed"
     return 1
@@ -258,5 +273,5 @@ run() {
 case "${1:-}" in
   carry) [ $# -eq 3 ] && carry "$2" "$3" ;;
   run) [ $# -ge 2 ] && run "${@:2}" ;;
-  *) sed -n '2,10p' "$0"; exit 2 ;;
+  *) sed -n '2,12p' "$0"; exit 2 ;;
 esac

@@ -1,0 +1,222 @@
+"""The tables of kernels/README.md: every kernel at every shape of peers-h100.csv, beside the goals and the best peer.
+
+    tables.py measure --program kernels --provider libtvm_ffi.so --hub HUB --out DIR [--kernel NAME …] [--most-tokens N]
+    tables.py write DIR [DIR…] > kernels/README.md
+
+`measure` needs a GPU; it leaves one results file of `kernels bench` for each kernel. `write` needs only those files.
+peers-h100.csv has what other libraries reached on one NVIDIA H100 80GB HBM3 (driver 580.159.04, PyTorch 2.11, Triton
+3.6, nvcc 13.0), by the same method: calls inside CUDA graphs, `cold` with nothing of the operands in the cache. Its
+`best_peer` may use programmatic dependent launch, its `best_nonpdl_peer` does not.
+"""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+class Operation:
+    """One operation of the CSV as our kernel has it. `sizes` makes the sizes of a workload from tokens and hidden."""
+
+    def __init__(self, kernel, function, goals, few, sizes=lambda tokens, hidden: {"rows": tokens, "cols": hidden}):
+        self.kernel, self.function, self.goals, self.few, self.sizes = kernel, function, goals, few, sizes
+
+
+# Goals: percent of the limit for at least so many tokens, up to a hidden size; microseconds for one token, without and
+# with dependent launch, at one hidden size.
+GATED = [(4096, 99), (1024, 97), (128, 90)]
+NORM = [(4096, 99), (1024, 97), (128, 90)]
+OPERATIONS = {
+    "silu_and_mul": Operation("activation", "silu_and_mul", GATED, {14336: (1.55, 1.20)}),
+    "gelu_tanh_and_mul": Operation("activation", "gelu_tanh_and_mul", GATED, {14336: (1.55, 1.20)}),
+    "gelu_and_mul": Operation("activation", "gelu_and_mul", [(4096, 98), (1024, 97), (128, 90)], {14336: (1.75, 1.65)}),
+    "rms_norm": Operation("rmsnorm", "rms_norm", NORM, {4096: (1.75, 1.45)}),
+    "fused_add_rms_norm": Operation("rmsnorm", "fused_add_rms_norm", NORM, {4096: (1.80, 1.57)}),
+    "layer_norm": Operation("layer_norm", "layer_norm", [(4096, 99), (1024, 97), (128, 88)], {4096: (2.00, 1.70)}),
+    "softmax": Operation("softmax", "softmax", [(4096, 99), (1024, 97), (128, 88)], {4096: (1.97, 1.65), 128256: (4.6, 3.9)}),
+}
+
+
+def goal_percent(op, tokens, hidden):
+    """The percentage of the limit that a cell is to reach; None where there is no goal."""
+    if op in ("rms_norm", "fused_add_rms_norm") and not 4096 <= hidden <= 16384:
+        return None
+    if op == "rms_norm" and (tokens, hidden) == (4096, 4096):
+        return 98
+    if op == "layer_norm" and hidden > 8192 and tokens >= 4096:
+        return 97
+    if op == "softmax" and hidden > 16384:
+        return 95 if tokens >= 4096 else 90 if tokens >= 1024 else 82 if tokens >= 128 else None
+    return next((percent for least, percent in OPERATIONS[op].goals if tokens >= least), None)
+
+
+def peers():
+    """(op, dtype, tokens, hidden) -> {mode: row of the CSV}"""
+    cells = {}
+    with open(HERE / "peers-h100.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            cells.setdefault((row["op"], row["dtype"], int(row["T"]), int(row["hidden"])), {})[row["mode"]] = row
+    return cells
+
+
+def workload_text(op, dtype, tokens, hidden):
+    operation = OPERATIONS[op]
+    sizes = ", ".join(f"{name} = {size}" for name, size in operation.sizes(tokens, hidden).items())
+    full = {"bf16": "bfloat16", "fp16": "float16"}[dtype]
+    return (f'\n[[workloads]]\nname = "table-{tokens}x{hidden}"\norigin = "{tokens} tokens, {hidden}"\n'
+            f'sizes = {{{sizes}}}\ndtypes = ["{full}"]\nfunctions = ["{operation.function}"]\n')
+
+
+def measure(options):
+    options.out.mkdir(parents=True, exist_ok=True)
+    kernels = sorted({operation.kernel for operation in OPERATIONS.values()})
+    failed = []
+    for kernel in kernels:
+        if options.kernel and kernel not in options.kernel:
+            continue
+        cells = [cell for cell in sorted(peers()) if cell[0] in OPERATIONS and OPERATIONS[cell[0]].kernel == kernel
+                 and cell[2] <= options.most_tokens]
+        folder = options.out / "work" / kernel
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(options.hub / kernel, folder)
+        for file in folder.glob("build/*/workloads.toml"):
+            # The shapes of the tables in place of the kernel's own, of which only the functions stay.
+            text = file.read_text().split("[[probes]]")[0]
+            file.write_text(text + "".join(workload_text(*cell) for cell in cells))
+        out = options.out / f"{kernel}.json"
+        command = [options.program, "-q", "bench", folder, "--device", options.device, "--workload", "table-", "--budget", str(options.budget),
+                   "--tvm-ffi", options.provider, "--save", out, "--seed", "1"]
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=dict(os.environ))
+        print(f"{kernel}: {len(cells)} workloads, status {done.returncode}\n{done.stderr[-2000:]}", flush=True)
+        if not out.is_file():
+            failed.append(kernel)
+    shutil.rmtree(options.out / "work", ignore_errors=True)
+    return 1 if failed else 0
+
+
+def read_results(folders):
+    """(op, dtype, tokens, hidden) -> row, and the devices. Later folders take the place of earlier ones."""
+    rows, devices = {}, {}
+    by_function = {operation.function: op for op, operation in OPERATIONS.items()}
+    for folder in folders:
+        for file in sorted(Path(folder).glob("*.json")):
+            results = json.loads(file.read_text())
+            for device in results["devices"]:
+                devices[f"{device['name']} (driver {device['driver']})"] = results["started"][:10]
+            for row in results["rows"]:
+                if not row["workload"].startswith("table-") or row["function"] not in by_function:
+                    continue
+                tokens, hidden = map(int, row["workload"][len("table-"):].split("x"))
+                dtype = {"bfloat16": "bf16", "float16": "fp16"}[row["dtype"]]
+                rows[by_function[row["function"]], dtype, tokens, hidden] = row["result"]
+    return rows, devices
+
+
+def median_us(result, kind):
+    series = (result["timing"] or {"series": {}})["series"].get(kind)
+    return series["summary"]["median_ns"] / 1e3 if series else None
+
+
+def amount(value):
+    return "–" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def cell_text(key, result, modes):
+    """One row of a table, and what of it misses a goal."""
+    op, dtype, tokens, hidden = key
+    if result["verdict"] != "right":
+        return f"| {tokens} | {hidden} | {dtype} | {result['verdict']}: {result['reason']} | | | | | |", [f"{key}: {result['verdict']}"]
+    cold, warm = median_us(result, "cold"), median_us(result, "warm")
+    share = result["share_of_limit"]["value"] * 100 if result["share_of_limit"] else None
+    goal = goal_percent(op, tokens, hidden)
+    misses = []
+    goal_text = f"{goal} %" if goal else "–"
+    if goal and share is not None and share < goal - 0.05:
+        misses.append(f"{share:.1f} % of the limit in place of {goal} %")
+    if tokens == 1 and hidden in OPERATIONS[op].few:
+        few = OPERATIONS[op].few[hidden][0]
+        goal_text = f"{few:.2f} us"
+        if cold is not None and cold > few + 0.005:
+            misses.append(f"{cold:.2f} us in place of {few:.2f} us")
+    texts = []
+    for mode, ours in (("cold", cold), ("warm", warm)):
+        peer = modes.get(mode)
+        if peer is None or ours is None or not peer["best_peer_us"]:
+            texts.append("–")
+            continue
+        best = float(peer["best_peer_us"])
+        texts.append(f"{best / ours:.2f}x {peer['best_peer']}")
+        if ours > best * 1.005:
+            misses.append(f"{mode}: {peer['best_peer']} needs {amount(best)} us, this {amount(ours)} us")
+    shown = "–" if share is None else f"{share:.1f} %"
+    return (f"| {tokens} | {hidden} | {dtype} | {amount(cold)} | {amount(warm)} | {shown} | {goal_text} | {texts[0]} | {texts[1]} |", misses)
+
+
+HEAD = """# Kernels
+
+The layers that transformers run between their matrix products, for float32, float16 and bfloat16, on CPUs and on CUDA
+devices of compute capability 8.0 and up. Each folder is one kernel as the Hub has it: its README says the mathematics
+and the idea, its `workloads.toml` the shapes of real models and the tolerances.
+
+Every function checks shapes, strides, types and alignment before it launches anything, uses only the given stream,
+allocates nothing, waits for nothing, may be captured by CUDA graphs, and gives the same bits from run to run. Rows may
+be padded, and any size is right; sizes and addresses off the 16-byte grid take a slower path.
+"""
+
+
+def write(folders):
+    rows, devices = read_results(folders)
+    cells = peers()
+    print(HEAD)
+    print("## Measured\n")
+    for name, day in sorted(devices.items()):
+        print(f"{name}, {day}, by `tests/gpu/run.sh run FOLDER tables`.")
+    print("""
+Median of calls inside CUDA graphs, in microseconds; `cold`: nothing of the operands in the cache; `warm`: all of them.
+The limit is the fastest of up to eighteen plain streams of the same traffic in the same state of the cache, sampled in
+the same turns. `peer`: how many times faster than the best other library in `tests/gpu/peers-h100.csv`, cold and warm;
+one that ends in `_pdl` overlaps with the launch before it, which these figures do not.
+""")
+    misses = []
+    for op in OPERATIONS:
+        keys = sorted(key for key in rows if key[0] == op)
+        if not keys:
+            continue
+        print(f"### {OPERATIONS[op].function}\n")
+        print("| tokens | size | type | cold | warm | of the limit | goal | peer, cold | peer, warm |\n|---|---|---|---|---|---|---|---|---|")
+        for key in keys:
+            text, missed = cell_text(key, rows[key], cells.get(key, {}))
+            print(text)
+            misses += [(key, miss) for miss in missed]
+        print()
+    print(f"### Goals that are missed\n\n{len(misses)} in {len(rows)} cells.\n")
+    for (op, dtype, tokens, hidden), miss in misses:
+        print(f"- `{OPERATIONS[op].function}` {dtype} {tokens} x {hidden}: {miss}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("measure")
+    for name in ("program", "provider", "hub", "out"):
+        command.add_argument(f"--{name}", type=Path, required=True)
+    command.add_argument("--kernel", action="append", default=[])
+    command.add_argument("--most-tokens", type=int, default=1 << 30)
+    command.add_argument("--budget", type=float, default=0.4)
+    command.add_argument("--device", default="cuda")
+    command = commands.add_parser("write")
+    command.add_argument("folders", nargs="+")
+    options = parser.parse_args()
+    if options.command == "write":
+        return write(options.folders)
+    return measure(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
