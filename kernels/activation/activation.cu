@@ -29,7 +29,7 @@ dim3 grid_of(std::int64_t rows, std::int64_t items, unsigned threads) {
 
 template <class T>
 cudaError_t start(const void* kernel, const Operands& o, std::int64_t items, unsigned threads,
-                  cudaStream_t stream) {
+                  const Place& place) {
   auto* out = static_cast<T*>(o.out);
   const auto* x = static_cast<const T*>(o.x);
   std::int64_t rows = o.rows;
@@ -37,11 +37,16 @@ cudaError_t start(const void* kernel, const Operands& o, std::int64_t items, uns
   std::int64_t out_stride = o.out_stride;
   std::int64_t x_stride = o.x_stride;
   void* args[] = {&out, &x, &rows, &cols, &out_stride, &x_stride};
-  return cudaLaunchKernel(kernel, grid_of(o.rows, items, threads), dim3(threads), args, 0, stream);
+  return common::start(kernel,
+                       {.blocks = grid_of(o.rows, items, threads),
+                        .threads = threads,
+                        .device = place.device,
+                        .stream = static_cast<cudaStream_t>(place.stream)},
+                       args);
 }
 
 template <Activation kActivation, class T>
-cudaError_t choose_width(const Operands& o, cudaStream_t stream) {
+cudaError_t choose_width(const Operands& o, const Place& place) {
   constexpr std::int64_t kWidth = 16 / sizeof(T);
   constexpr std::int64_t kMostVectors = 0x7fffff00;
   const std::int64_t size = sizeof(T);
@@ -49,22 +54,21 @@ cudaError_t choose_width(const Operands& o, cudaStream_t stream) {
                     common::aligned_rows(o.out, o.rows > 1 ? o.out_stride : 0, size) &&
                     common::aligned_rows(o.x, o.rows > 1 ? o.x_stride : 0, size);
   if (!wide)
-    return start<T>(reinterpret_cast<const void*>(&gated_any<kActivation, T>), o, o.cols, kFewThreads,
-                    stream);
+    return start<T>(reinterpret_cast<const void*>(&gated_any<kActivation, T>), o, o.cols, kFewThreads, place);
   const std::int64_t vectors = o.cols / kWidth;
   return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T>), o, vectors,
-                  threads_for(o.rows, vectors), stream);
+                  threads_for(o.rows, vectors), place);
 }
 
 template <class T>
-cudaError_t choose_activation(Activation activation, const Operands& o, cudaStream_t stream) {
+cudaError_t choose_activation(Activation activation, const Operands& o, const Place& place) {
   switch (activation) {
     case Activation::silu:
-      return choose_width<Activation::silu, T>(o, stream);
+      return choose_width<Activation::silu, T>(o, place);
     case Activation::gelu:
-      return choose_width<Activation::gelu, T>(o, stream);
+      return choose_width<Activation::gelu, T>(o, place);
     default:
-      return choose_width<Activation::gelu_tanh, T>(o, stream);
+      return choose_width<Activation::gelu_tanh, T>(o, place);
   }
 }
 
@@ -74,17 +78,16 @@ const char* launch(Activation activation, const Operands& o, Place place) {
   if (o.rows == 0 || o.cols == 0) return nullptr;
   const common::CurrentDevice current(place.device);
   cudaError_t error = current.error();
-  const auto stream = static_cast<cudaStream_t>(place.stream);
   if (error == cudaSuccess) {
     switch (o.type) {
       case common::ElementType::float32:
-        error = choose_activation<float>(activation, o, stream);
+        error = choose_activation<float>(activation, o, place);
         break;
       case common::ElementType::float16:
-        error = choose_activation<__half>(activation, o, stream);
+        error = choose_activation<__half>(activation, o, place);
         break;
       default:
-        error = choose_activation<__nv_bfloat16>(activation, o, stream);
+        error = choose_activation<__nv_bfloat16>(activation, o, place);
         break;
     }
   }

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "activation/activation.h"
+#include "common/held.cuh"
 #include "common/vector.cuh"
 
 namespace kernels::activation {
@@ -47,10 +48,12 @@ __global__ void __launch_bounds__(1024)
   const unsigned c = blockIdx.x * blockDim.x + threadIdx.x;
   const auto vectors = static_cast<unsigned>(cols / kWidth);
   if (c >= vectors) return;
+  common::wait_for_previous();
   for (std::int64_t r = blockIdx.y; r < rows; r += gridDim.y) {
     const auto* in = reinterpret_cast<const uint4*>(x + r * x_stride) + c;
     const uint4 gates = in[0];
     const uint4 ups = in[vectors];
+    common::let_next_start();
     float gate[kWidth];
     float up[kWidth];
     common::unpack<T>(gates, gate);
@@ -69,6 +72,7 @@ __global__ void __launch_bounds__(128)
               std::int64_t out_stride, std::int64_t x_stride) {
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  common::wait_for_previous();
   for (std::int64_t r = blockIdx.y; r < rows; r += gridDim.y)
     for (std::int64_t c = first; c < cols; c += step) {
       const float gate = common::load(x[r * x_stride + c]);

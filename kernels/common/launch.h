@@ -66,21 +66,19 @@ inline int capability_major(int device) {
   return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess ? major : 0;
 }
 
-/// A launch on the current device, `device`: one-dimensional, in clusters of `cluster` blocks, which needs
-/// capability 9.0 if it is more than one.
+/// A launch on the current device, `device`, in clusters of `cluster` blocks, which needs capability 9.0 if
+/// it is more than one.
 struct Launch {
-  unsigned blocks;
+  dim3 blocks;
   unsigned threads;
   int device;
   cudaStream_t stream;
   unsigned cluster = 1;
 };
 
-/// Starts `kernel`, whose only parameter is an Args. Errors are returned, never left behind for others to
-/// find.
-template <class Args>
-cudaError_t start(const void* kernel, const Launch& launch, Args args) {
-  void* pointers[] = {&args};
+/// Starts `kernel` with `arguments`, the addresses of its parameters. Errors are returned, never left behind
+/// for others to find.
+inline cudaError_t start(const void* kernel, const Launch& launch, void** arguments) {
   cudaLaunchAttribute attributes[2];
   unsigned count = 0;
   if (launch.cluster > 1) {
@@ -95,18 +93,25 @@ cudaError_t start(const void* kernel, const Launch& launch, Args args) {
   }
   cudaError_t error = cudaSuccess;
   if (count == 0) {
-    error = cudaLaunchKernel(kernel, dim3(launch.blocks), dim3(launch.threads), pointers, 0, launch.stream);
+    error = cudaLaunchKernel(kernel, launch.blocks, dim3(launch.threads), arguments, 0, launch.stream);
   } else {
     cudaLaunchConfig_t config{};
-    config.gridDim = dim3(launch.blocks);
+    config.gridDim = launch.blocks;
     config.blockDim = dim3(launch.threads);
     config.stream = launch.stream;
     config.attrs = attributes;
     config.numAttrs = count;
-    error = cudaLaunchKernelExC(&config, kernel, pointers);
+    error = cudaLaunchKernelExC(&config, kernel, arguments);
   }
   if (error != cudaSuccess) cudaGetLastError();
   return error;
+}
+
+/// Starts `kernel`, whose only parameter is an Args.
+template <class Args>
+cudaError_t start_with(const void* kernel, const Launch& launch, Args args) {
+  void* arguments[] = {&args};
+  return start(kernel, launch, arguments);
 }
 
 }  // namespace kernels::common

@@ -15,12 +15,12 @@ const void* address(Kernel* kernel) {
 template <class T>
 cudaError_t start(const void* kernel, const Typed<T>& typed, std::int64_t threads, const Place& place) {
   const auto blocks = static_cast<unsigned>(typed.rows < kMostBlocks ? typed.rows : kMostBlocks);
-  return common::start(kernel,
-                       {.blocks = blocks,
-                        .threads = common::round_to_warps(threads, kMostThreads),
-                        .device = place.device,
-                        .stream = static_cast<cudaStream_t>(place.stream)},
-                       typed);
+  return common::start_with(kernel,
+                            {.blocks = blocks,
+                             .threads = common::round_to_warps(threads, kMostThreads),
+                             .device = place.device,
+                             .stream = static_cast<cudaStream_t>(place.stream)},
+                            typed);
 }
 
 /// Weights early where a thread holds little, and where few blocks run; never where it holds most.

@@ -6,24 +6,28 @@ namespace {
 
 constexpr unsigned kMostThreads = 1024;
 constexpr std::int64_t kMostRows = 0x7fffffff;
+
 template <class T>
-cudaError_t start(const void* kernel, Typed<T> typed, std::int64_t threads, cudaStream_t stream) {
+cudaError_t start(const void* kernel, const Typed<T>& typed, std::int64_t threads, const Place& place) {
   const auto blocks = static_cast<unsigned>(typed.rows < kMostRows ? typed.rows : kMostRows);
-  void* args[] = {&typed};
-  return cudaLaunchKernel(kernel, dim3(blocks), dim3(common::round_to_warps(threads, kMostThreads)), args, 0,
-                          stream);
+  return common::start_with(kernel,
+                            {.blocks = blocks,
+                             .threads = common::round_to_warps(threads, kMostThreads),
+                             .device = place.device,
+                             .stream = static_cast<cudaStream_t>(place.stream)},
+                            typed);
 }
 
 template <bool kFused, class T, int kHeld>
-cudaError_t start_held(const Typed<T>& typed, std::int64_t vectors, cudaStream_t stream) {
+cudaError_t start_held(const Typed<T>& typed, std::int64_t vectors, const Place& place) {
   const std::int64_t threads = (vectors + kHeld - 1) / kHeld;
   if constexpr (kFused) {
-    return start(reinterpret_cast<const void*>(&fused_held<T, kHeld>), typed, threads, stream);
+    return start(reinterpret_cast<const void*>(&fused_held<T, kHeld>), typed, threads, place);
   } else {
     const bool early = kHeld < 4 || typed.rows < common::kManyRows;
     return start(early ? reinterpret_cast<const void*>(&norm_held<T, kHeld, true>)
                        : reinterpret_cast<const void*>(&norm_held<T, kHeld, false>),
-                 typed, threads, stream);
+                 typed, threads, place);
   }
 }
 
@@ -37,7 +41,7 @@ bool wide_enough(const Operands& o, int width) {
 }
 
 template <bool kFused, class T>
-cudaError_t choose(const Operands& o, cudaStream_t stream) {
+cudaError_t choose(const Operands& o, const Place& place) {
   constexpr int kWidth = 16 / sizeof(T);
   const Typed<T> typed{static_cast<T*>(o.out),
                        static_cast<const T*>(o.x),
@@ -51,17 +55,17 @@ cudaError_t choose(const Operands& o, cudaStream_t stream) {
                        static_cast<float>(o.eps)};
   const std::int64_t vectors = o.cols / kWidth;
   const bool wide = wide_enough<T>(o, kWidth) && o.rows <= kMostRows;
-  if (wide && vectors <= common::kRowOfOne) return start_held<kFused, T, 1>(typed, vectors, stream);
-  if (wide && vectors <= common::kRowOfTwo) return start_held<kFused, T, 2>(typed, vectors, stream);
-  if (wide && vectors <= common::kRowOfFour) return start_held<kFused, T, 4>(typed, vectors, stream);
+  if (wide && vectors <= common::kRowOfOne) return start_held<kFused, T, 1>(typed, vectors, place);
+  if (wide && vectors <= common::kRowOfTwo) return start_held<kFused, T, 2>(typed, vectors, place);
+  if (wide && vectors <= common::kRowOfFour) return start_held<kFused, T, 4>(typed, vectors, place);
   if constexpr (!kFused)  // what it would hold of two rows in float32 leaves no registers
-    if (wide && vectors <= common::kRowOfEight) return start_held<false, T, 8>(typed, vectors, stream);
-  return start(reinterpret_cast<const void*>(&norm_any<kFused, T>), typed, o.cols, stream);
+    if (wide && vectors <= common::kRowOfEight) return start_held<false, T, 8>(typed, vectors, place);
+  return start(reinterpret_cast<const void*>(&norm_any<kFused, T>), typed, o.cols, place);
 }
 
 template <class T>
-cudaError_t choose_form(const Operands& o, cudaStream_t stream) {
-  return o.residual != nullptr ? choose<true, T>(o, stream) : choose<false, T>(o, stream);
+cudaError_t choose_form(const Operands& o, const Place& place) {
+  return o.residual != nullptr ? choose<true, T>(o, place) : choose<false, T>(o, place);
 }
 
 }  // namespace
@@ -70,17 +74,16 @@ const char* launch(const Operands& o, Place place) {
   if (o.rows == 0 || o.cols == 0) return nullptr;
   const common::CurrentDevice current(place.device);
   cudaError_t error = current.error();
-  const auto stream = static_cast<cudaStream_t>(place.stream);
   if (error == cudaSuccess) {
     switch (o.type) {
       case common::ElementType::float32:
-        error = choose_form<float>(o, stream);
+        error = choose_form<float>(o, place);
         break;
       case common::ElementType::float16:
-        error = choose_form<__half>(o, stream);
+        error = choose_form<__half>(o, place);
         break;
       default:
-        error = choose_form<__nv_bfloat16>(o, stream);
+        error = choose_form<__nv_bfloat16>(o, place);
         break;
     }
   }

@@ -32,7 +32,7 @@ __device__ float squares(const float (&s)[common::kPerVector<T>], float sum) {
 }
 
 /// One block per row, which stays in registers as it was read, so memory is read once. With `kEarly` the
-/// weights are read beside the row: that hides their latency where few blocks run, and costs registers where
+/// weights are read before the row: that hides their latency where few blocks run, and costs registers where
 /// many do. Needs rows aligned to 16 bytes, cols <= kHeld * blockDim.x * 16 / sizeof(T) and a block for each
 /// row.
 template <class T, int kHeld, bool kEarly>
@@ -45,14 +45,16 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) norm_held(const T
   const auto* x = reinterpret_cast<const uint4*>(o.x + r * o.x_stride);
   uint4 held[kHeld];
   uint4 weights[kHeld];
-#pragma unroll
-  for (int k = 0; k < kHeld; ++k)
-    held[k] = common::vector_of(k) < vectors ? x[common::vector_of(k)] : uint4{0, 0, 0, 0};
   if constexpr (kEarly) {
 #pragma unroll
     for (int k = 0; k < kHeld; ++k)
       weights[k] = common::vector_of(k) < vectors ? weight[common::vector_of(k)] : uint4{0, 0, 0, 0};
   }
+  common::wait_for_previous();
+#pragma unroll
+  for (int k = 0; k < kHeld; ++k)
+    held[k] = common::vector_of(k) < vectors ? x[common::vector_of(k)] : uint4{0, 0, 0, 0};
+  common::let_next_start();
   float sum = 0.0F;
   float s[kWidth];
 #pragma unroll
@@ -92,13 +94,15 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) fused_held(const 
   uint4 weights[kHeld];
 #pragma unroll
   for (int k = 0; k < kHeld; ++k)
+    if (common::vector_of(k) < vectors) weights[k] = weight[common::vector_of(k)];
+  common::wait_for_previous();
+#pragma unroll
+  for (int k = 0; k < kHeld; ++k)
     if (common::vector_of(k) < vectors) {
       in[k] = x[common::vector_of(k)];
       added[k] = residual[common::vector_of(k)];
     }
-#pragma unroll
-  for (int k = 0; k < kHeld; ++k)
-    if (common::vector_of(k) < vectors) weights[k] = weight[common::vector_of(k)];
+  common::let_next_start();
   float s[kHeld][kWidth];
   float sum = 0.0F;
 #pragma unroll
@@ -132,6 +136,7 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) fused_held(const 
 template <bool kFused, class T>
 __global__ void __launch_bounds__(1024) norm_any(const Typed<T> o) {
   __shared__ float scratch[32];
+  common::wait_for_previous();
   for (std::int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
     float sum = 0.0F;
     for (std::int64_t c = threadIdx.x; c < o.cols; c += blockDim.x) {

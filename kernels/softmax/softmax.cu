@@ -25,21 +25,21 @@ common::Launch launch_for(std::int64_t blocks, std::int64_t threads, const Place
 template <class T, int kHeld>
 cudaError_t start_short(const Typed<T>& typed, const Place& place) {
   const std::int64_t blocks = (typed.rows + kWarpsOfShort - 1) / kWarpsOfShort;
-  return common::start(address(&softmax_short<T, kHeld>), launch_for(blocks, 32 * kWarpsOfShort, place),
-                       typed);
+  return common::start_with(address(&softmax_short<T, kHeld>), launch_for(blocks, 32 * kWarpsOfShort, place),
+                            typed);
 }
 
 template <class T, int kHeld>
 cudaError_t start_held(const Typed<T>& typed, std::int64_t vectors, const Place& place) {
   const std::int64_t threads = (vectors + kHeld - 1) / kHeld;
-  return common::start(address(&softmax_held<T, kHeld>), launch_for(typed.rows, threads, place), typed);
+  return common::start_with(address(&softmax_held<T, kHeld>), launch_for(typed.rows, threads, place), typed);
 }
 
 template <class T, int kHeld>
 cudaError_t start_cluster(const Typed<T>& typed, std::int64_t share, const Place& place) {
   auto launch = launch_for(typed.rows * kCluster, (share + kHeld - 1) / kHeld, place);
   launch.cluster = kCluster;
-  return common::start(address(&softmax_cluster<T, kHeld>), launch, typed);
+  return common::start_with(address(&softmax_cluster<T, kHeld>), launch, typed);
 }
 
 template <class T>
@@ -47,7 +47,7 @@ cudaError_t start_any(const Typed<T>& typed, bool wide, const Place& place) {
   constexpr int kWidth = common::kPerVector<T>;
   const std::int64_t threads = wide ? typed.cols / kWidth : typed.cols;
   const void* kernel = wide ? address(&softmax_any<T, kWidth>) : address(&softmax_any<T, 1>);
-  return common::start(kernel, launch_for(typed.rows, threads, place), typed);
+  return common::start_with(kernel, launch_for(typed.rows, threads, place), typed);
 }
 
 template <class T>
