@@ -30,19 +30,14 @@ dim3 grid_of(std::int64_t rows, std::int64_t items, unsigned threads) {
 template <class T>
 cudaError_t start(const void* kernel, const Operands& o, std::int64_t items, unsigned threads,
                   const Place& place) {
-  auto* out = static_cast<T*>(o.out);
-  const auto* x = static_cast<const T*>(o.x);
-  std::int64_t rows = o.rows;
-  std::int64_t cols = o.cols;
-  std::int64_t out_stride = o.out_stride;
-  std::int64_t x_stride = o.x_stride;
-  void* args[] = {&out, &x, &rows, &cols, &out_stride, &x_stride};
-  return common::start(kernel,
-                       {.blocks = grid_of(o.rows, items, threads),
-                        .threads = threads,
-                        .device = place.device,
-                        .stream = static_cast<cudaStream_t>(place.stream)},
-                       args);
+  const Typed<T> typed{
+      static_cast<T*>(o.out), static_cast<const T*>(o.x), o.rows, o.cols, o.out_stride, o.x_stride};
+  return common::start_with(kernel,
+                            {.blocks = grid_of(o.rows, items, threads),
+                             .threads = threads,
+                             .device = place.device,
+                             .stream = static_cast<cudaStream_t>(place.stream)},
+                            typed);
 }
 
 template <Activation kActivation, class T>

@@ -3,20 +3,30 @@
 #include <cstdint>
 
 #include "activation/activation.h"
+#include "common/approximate.cuh"
 #include "common/held.cuh"
 #include "common/vector.cuh"
 
 namespace kernels::activation {
+
+/// Operands with their type; strides in elements.
+template <class T>
+struct Typed {
+  T* __restrict__ out;
+  const T* __restrict__ x;
+  std::int64_t rows;
+  std::int64_t cols;
+  std::int64_t out_stride;
+  std::int64_t x_stride;
+};
 
 /// The distribution of the standard normal: a polynomial in t = 1 / (1 + p |v|) times exp(-v^2 / 2), absolute
 /// error below 8e-8. Computed from the tail, so that nothing cancels where v is far below 0, as it does in 1
 /// + erf. Source  Abramowitz & Stegun 1964, 7.1.26, as a distribution.
 __device__ inline float normal_cdf(float v) {
   constexpr float kHalfLog2E = 0.72134752F;
-  float t;
-  float e;
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(t) : "f"(fmaf(0.23164189F, fabsf(v), 1.0F)));
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(e) : "f"(v * v * -kHalfLog2E));
+  const float t = common::approximate_reciprocal(fmaf(0.23164189F, fabsf(v), 1.0F));
+  const float e = common::approximate_exp2(v * v * -kHalfLog2E);
   float tail = fmaf(t, 0.5307027145F, -0.7265760135F);
   tail = fmaf(tail, t, 0.7107068705F);
   tail = fmaf(tail, t, -0.142248368F);
@@ -41,16 +51,14 @@ __device__ float apply(float v) {
 /// blockIdx.x counts pieces of a row, so that blocks that run together read what lies together; blockIdx.y
 /// counts rows and strides. Needs rows aligned to 16 bytes and less than 2^31 vectors in one.
 template <Activation kActivation, class T>
-__global__ void __launch_bounds__(1024)
-    gated(T* __restrict__ out, const T* __restrict__ x, std::int64_t rows, std::int64_t cols,
-          std::int64_t out_stride, std::int64_t x_stride) {
+__global__ void __launch_bounds__(1024) gated(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
   const unsigned c = blockIdx.x * blockDim.x + threadIdx.x;
-  const auto vectors = static_cast<unsigned>(cols / kWidth);
+  const auto vectors = static_cast<unsigned>(o.cols / kWidth);
   if (c >= vectors) return;
   common::wait_for_previous();
-  for (std::int64_t r = blockIdx.y; r < rows; r += gridDim.y) {
-    const auto* in = reinterpret_cast<const uint4*>(x + r * x_stride) + c;
+  for (std::int64_t r = blockIdx.y; r < o.rows; r += gridDim.y) {
+    const auto* in = reinterpret_cast<const uint4*>(o.x + r * o.x_stride) + c;
     const uint4 gates = in[0];
     const uint4 ups = in[vectors];
     common::let_next_start();
@@ -61,23 +69,21 @@ __global__ void __launch_bounds__(1024)
 #pragma unroll
     for (int i = 0; i < kWidth; ++i)
       gate[i] = apply<kActivation>(gate[i]) * up[i];
-    reinterpret_cast<uint4*>(out + r * out_stride)[c] = common::pack<T>(gate);
+    reinterpret_cast<uint4*>(o.out + r * o.out_stride)[c] = common::pack<T>(gate);
   }
 }
 
 /// The same element by element, for any alignment and size.
 template <Activation kActivation, class T>
-__global__ void __launch_bounds__(128)
-    gated_any(T* __restrict__ out, const T* __restrict__ x, std::int64_t rows, std::int64_t cols,
-              std::int64_t out_stride, std::int64_t x_stride) {
+__global__ void __launch_bounds__(128) gated_any(const Typed<T> o) {
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   common::wait_for_previous();
-  for (std::int64_t r = blockIdx.y; r < rows; r += gridDim.y)
-    for (std::int64_t c = first; c < cols; c += step) {
-      const float gate = common::load(x[r * x_stride + c]);
-      const float up = common::load(x[r * x_stride + cols + c]);
-      common::store(out[r * out_stride + c], apply<kActivation>(gate) * up);
+  for (std::int64_t r = blockIdx.y; r < o.rows; r += gridDim.y)
+    for (std::int64_t c = first; c < o.cols; c += step) {
+      const float gate = common::load(o.x[r * o.x_stride + c]);
+      const float up = common::load(o.x[r * o.x_stride + o.cols + c]);
+      common::store(o.out[r * o.out_stride + c], apply<kActivation>(gate) * up);
     }
 }
 

@@ -74,6 +74,16 @@ TEST_CASE("kernels: every CPU variant agrees with its float64 reference", "[kern
   CHECK(seen == std::set<std::string>{"activation", "layer_norm", "rmsnorm", "softmax"});
 }
 
+// Hidden from a plain run by the dot, because KERNELS_TEST_HUB has to name the emulated variants.
+TEST_CASE("kernels: CUDA code that is run on the CPU agrees with its float64 reference", "[.][emulated]") {
+  std::size_t variants = 0;
+  for (const auto& variant : test::built_variants()) {
+    run_all(variant);
+    ++variants;
+  }
+  CHECK(variants >= 4);
+}
+
 // Hidden from a plain run by the dot, because it needs a device; tests/gpu/run.sh names the tag.
 TEST_CASE("kernels: every CUDA variant agrees with its float64 reference", "[.][gpu]") {
   REQUIRE(runtime::Cuda::available());
