@@ -21,6 +21,13 @@ DType dtype_of(const Json& json) {
   return type ? *type : throw std::out_of_range("data type");
 }
 
+Json to_json(const Tolerance& tolerance) {
+  return {tolerance.relative, tolerance.absolute};
+}
+Tolerance tolerance_of(const Json& json) {
+  return {json.at(0), json.at(1)};
+}
+
 Json products_json(const std::vector<SizeProduct>& products) {
   Json list = Json::array();
   for (const SizeProduct& product : products)
@@ -37,9 +44,14 @@ std::vector<SizeProduct> products_of(const Json& json) {
 
 Json to_json(const ArgumentSpec& argument) {
   if (argument.value) return {{"name", argument.name}, {"value", *argument.value}};
-  return {{"name", argument.name},
-          {"access", access_name(argument.access)},
-          {"shape", products_json(argument.shape)}};
+  Json json = {{"name", argument.name},
+               {"access", access_name(argument.access)},
+               {"shape", products_json(argument.shape)},
+               {"moved", products_json(argument.moved)}};
+  if (argument.dtype) json["dtype"] = runtime::name_of(*argument.dtype);
+  if (argument.below) json["below"] = products_json({*argument.below});
+  if (argument.tolerance) json["tolerance"] = to_json(*argument.tolerance);
+  return json;
 }
 
 ArgumentSpec argument_of(const Json& json) {
@@ -51,6 +63,10 @@ ArgumentSpec argument_of(const Json& json) {
   }
   argument.access = access_of(json.at("access"));
   argument.shape = products_of(json.at("shape"));
+  argument.moved = products_of(json.at("moved"));
+  if (json.contains("dtype")) argument.dtype = dtype_of(json.at("dtype"));
+  if (json.contains("below")) argument.below = products_of(json.at("below")).at(0);
+  if (json.contains("tolerance")) argument.tolerance = tolerance_of(json.at("tolerance"));
   return argument;
 }
 
@@ -64,7 +80,7 @@ Json to_json(const FunctionSpec& function) {
   for (const ArgumentSpec& argument : function.arguments)
     json["arguments"].push_back(to_json(argument));
   for (const auto& [type, tolerance] : function.tolerance)
-    json["tolerance"][std::string(runtime::name_of(type))] = {tolerance.relative, tolerance.absolute};
+    json["tolerance"][std::string(runtime::name_of(type))] = to_json(tolerance);
   return json;
 }
 
@@ -79,7 +95,7 @@ FunctionSpec function_of(const Json& json) {
   for (const Json& argument : json.at("arguments"))
     function.arguments.push_back(argument_of(argument));
   for (const auto& [name, pair] : json.at("tolerance").items())
-    function.tolerance[dtype_of(name)] = {pair.at(0), pair.at(1)};
+    function.tolerance[dtype_of(name)] = tolerance_of(pair);
   return function;
 }
 

@@ -48,10 +48,12 @@ Selection choose(const FunctionSpec& function, const std::vector<Operand>& opera
   return {{rows.begin(), rows.end()}};
 }
 
-/// One operand as float64 for the reference: dense, only the selected indices of the first dimension.
+/// One operand as float64, or whole numbers as int64, for the reference: dense, only the selected indices of
+/// the first dimension.
 struct Reference {
   std::vector<std::uint64_t> places;  ///< element offset of each value in the operand's image
   std::vector<double> values;
+  std::vector<std::int64_t> wholes;  ///< instead of `values`
   std::unique_ptr<runtime::Tensor> tensor;
 };
 
@@ -66,8 +68,24 @@ void add_places(const runtime::Layout& layout, std::size_t dimension, std::uint6
                places);
 }
 
-Reference make_reference(const Operand& operand, const FunctionSpec& function, const Selection& selection,
-                         DType type) {
+/// The values that the reference reads. What it should write is something that no right result is.
+void fill(Reference& reference, const Operand& operand) {
+  const std::byte* data = operand.before.data() + kGuardBytes;
+  // One more than needed, so that nothing at all has an address, too.
+  if (runtime::is_floating(operand.dtype)) {
+    reference.values.reserve(reference.places.size() + 1);
+    for (const std::uint64_t place : reference.places)
+      reference.values.push_back(operand.spec->access == Access::write
+                                     ? std::nan("")
+                                     : runtime::load_element(data, operand.dtype, place));
+  } else {
+    reference.wholes.reserve(reference.places.size() + 1);
+    for (const std::uint64_t place : reference.places)
+      reference.wholes.push_back(runtime::load_whole(data, operand.dtype, place));
+  }
+}
+
+Reference make_reference(const Operand& operand, const FunctionSpec& function, const Selection& selection) {
   Reference reference;
   runtime::Layout dense = runtime::Layout::dense(operand.layout.sizes);
   if (!selection.rows.empty() && follows(*operand.spec, function)) {
@@ -78,12 +96,10 @@ Reference make_reference(const Operand& operand, const FunctionSpec& function, c
   } else if (operand.layout.elements() > 0) {
     add_places(operand.layout, 0, 0, reference.places);
   }
-  const std::byte* data = operand.before.data() + kGuardBytes;
-  reference.values.reserve(reference.places.size() + 1);
-  for (const std::uint64_t place : reference.places)
-    reference.values.push_back(
-        operand.spec->access == Access::write ? std::nan("") : runtime::load_element(data, type, place));
-  reference.tensor = std::make_unique<runtime::Tensor>(reference.values.data(), DType::float64,
+  fill(reference, operand);
+  const bool is_floating = runtime::is_floating(operand.dtype);
+  void* data = is_floating ? static_cast<void*>(reference.values.data()) : reference.wholes.data();
+  reference.tensor = std::make_unique<runtime::Tensor>(data, is_floating ? DType::float64 : DType::int64,
                                                        std::move(dense), runtime::DeviceKind::cpu, 0);
   return reference;
 }
@@ -99,7 +115,7 @@ Result<std::vector<Reference>> run_reference(const CheckContext& context,
       values.emplace_back(*operand.spec->value);
       continue;
     }
-    references.push_back(make_reference(operand, *context.function, selection, context.options.dtype));
+    references.push_back(make_reference(operand, *context.function, selection));
     values.emplace_back(static_cast<const runtime::Tensor*>(references.back().tensor.get()));
   }
   const auto called = context.library->call(context.function->reference, values);
@@ -114,13 +130,13 @@ CheckOutcome wrong(std::string reason) {
 }
 
 /// Whether everything is as before but what the function may write: gaps between rows, guards, inputs.
-bool rest_is_as_before(const Operand& operand, DType type, std::span<const std::byte> after) {
+bool rest_is_as_before(const Operand& operand, std::span<const std::byte> after) {
   const std::span<const std::byte> before(operand.before);
   const auto same = [&](std::uint64_t begin, std::uint64_t end) {
     return std::memcmp(before.data() + begin, after.data() + begin, end - begin) == 0;
   };
   if (operand.spec->access == Access::read || operand.layout.elements() == 0) return same(0, before.size());
-  const std::uint64_t size = runtime::size_of(type);
+  const std::uint64_t size = runtime::size_of(operand.dtype);
   runtime::Layout outer = operand.layout;
   const auto cols = static_cast<std::uint64_t>(outer.sizes.back());
   outer.sizes.pop_back();
@@ -138,9 +154,9 @@ bool rest_is_as_before(const Operand& operand, DType type, std::span<const std::
 
 /// Whether one of the elements is all poison; a loop that compilers turn into vector instructions.
 template <class Bits>
-bool holds_poison(const std::byte* row, std::uint64_t elements) {
+bool holds_poison(const std::byte* row, std::uint64_t elements, std::byte byte) {
   Bits poison;
-  std::memset(&poison, static_cast<int>(kPoison), sizeof(poison));
+  std::memset(&poison, static_cast<int>(byte), sizeof(poison));
   unsigned found = 0;
   for (std::uint64_t i = 0; i < elements; ++i) {
     Bits bits;
@@ -150,16 +166,24 @@ bool holds_poison(const std::byte* row, std::uint64_t elements) {
   return found != 0;
 }
 
-bool holds_poison(const std::byte* row, std::uint64_t elements, std::uint64_t size) {
-  if (size == 1) return holds_poison<std::uint8_t>(row, elements);
-  if (size == 2) return holds_poison<std::uint16_t>(row, elements);
-  return size == 4 ? holds_poison<std::uint32_t>(row, elements) : holds_poison<std::uint64_t>(row, elements);
+bool holds_poison(const std::byte* row, std::uint64_t elements, DType type) {
+  const std::byte poison = poison_of(type);
+  switch (runtime::size_of(type)) {
+    case 1:
+      return holds_poison<std::uint8_t>(row, elements, poison);
+    case 2:
+      return holds_poison<std::uint16_t>(row, elements, poison);
+    case 4:
+      return holds_poison<std::uint32_t>(row, elements, poison);
+    default:
+      return holds_poison<std::uint64_t>(row, elements, poison);
+  }
 }
 
 /// True if an output still holds its poison somewhere.
-bool untouched(const Operand& operand, DType type, std::span<const std::byte> after) {
+bool untouched(const Operand& operand, std::span<const std::byte> after) {
   if (operand.spec->access != Access::write || operand.layout.elements() == 0) return false;
-  const std::uint64_t size = runtime::size_of(type);
+  const std::uint64_t size = runtime::size_of(operand.dtype);
   std::vector<std::uint64_t> rows;
   runtime::Layout outer = operand.layout;
   const auto cols = static_cast<std::uint64_t>(outer.sizes.back());
@@ -167,19 +191,38 @@ bool untouched(const Operand& operand, DType type, std::span<const std::byte> af
   outer.strides.pop_back();
   add_places(outer, 0, 0, rows);
   return std::ranges::any_of(rows, [&](std::uint64_t row) {
-    return holds_poison(after.data() + kGuardBytes + row * size, cols, size);
+    return holds_poison(after.data() + kGuardBytes + row * size, cols, operand.dtype);
   });
 }
 
-void compare(const Operand& operand, const Reference& reference, const CheckContext& context,
+/// One element of a result beside the reference's.
+struct Pair {
+  double got;
+  double want;
+  double error;
+};
+
+Pair pair_of(const Operand& operand, const Reference& reference, std::span<const std::byte> after,
+             std::size_t i) {
+  const std::byte* data = after.data() + kGuardBytes;
+  if (runtime::is_floating(operand.dtype)) {
+    const double got = runtime::load_element(data, operand.dtype, reference.places[i]);
+    return {got, reference.values[i], std::fabs(got - reference.values[i])};
+  }
+  const std::int64_t got = runtime::load_whole(data, operand.dtype, reference.places[i]);
+  const std::int64_t want = reference.wholes[i];
+  // Exact before it is rounded: neighbours that are one and the same float64 differ by 1.
+  const auto away =
+      static_cast<std::uint64_t>(std::max(got, want)) - static_cast<std::uint64_t>(std::min(got, want));
+  return {static_cast<double>(got), static_cast<double>(want), static_cast<double>(away)};
+}
+
+void compare(const Operand& operand, const Reference& reference, const Tolerance& tolerance,
              std::span<const std::byte> after, CheckOutcome& outcome) {
   if (operand.spec->access == Access::read) return;
   for (std::size_t i = 0; i < reference.places.size(); ++i) {
-    const double got =
-        runtime::load_element(after.data() + kGuardBytes, context.options.dtype, reference.places[i]);
-    const double want = reference.values[i];
-    const double error = std::fabs(got - want);
-    const double allowed = context.tolerance.absolute + context.tolerance.relative * std::fabs(want);
+    const auto [got, want, error] = pair_of(operand, reference, after, i);
+    const double allowed = tolerance.absolute + tolerance.relative * std::fabs(want);
     const double share = allowed > 0 ? error / allowed : (error == 0 ? 0 : HUGE_VAL);
     ++outcome.checked;
     // Written so that NaN counts as wrong.
@@ -201,10 +244,9 @@ Result<CheckOutcome> compare_all(const CheckContext& context, const std::vector<
     if (!operand.is_tensor()) continue;
     Image after(operand.before.size());
     if (auto read = operand.buffer.read(after); !read) return std::unexpected(std::move(read).error());
-    if (untouched(operand, context.options.dtype, after))
-      return wrong("`" + operand.spec->name + "` was not written completely");
-    compare(operand, references[i], context, after, outcome);
-    if (!rest_is_as_before(operand, context.options.dtype, after))
+    if (untouched(operand, after)) return wrong("`" + operand.spec->name + "` was not written completely");
+    compare(operand, references[i], operand.spec->tolerance.value_or(context.tolerance), after, outcome);
+    if (!rest_is_as_before(operand, after))
       return wrong("memory of `" + operand.spec->name + "` that is not its output was changed");
   }
   return outcome;
@@ -250,8 +292,11 @@ std::optional<std::string> say_if_changing(const CheckContext& context,
 }  // namespace
 
 Result<CheckOutcome> check(const CheckContext& context, const Sizes& sizes, Random& random) {
-  auto needed = bytes_moved(*context.function, sizes, context.options.dtype);
+  auto moved = bytes_moved(*context.function, sizes, context.options.dtype);
+  if (!moved) return std::unexpected(std::move(moved).error());
+  auto needed = operand_bytes(*context.function, sizes, context.options.dtype);
   if (!needed) return std::unexpected(std::move(needed).error());
+  *needed = std::max(*needed, *moved);
   auto usable = usable_bytes(context.options.cuda);
   if (!usable) return std::unexpected(std::move(usable).error());
   auto host = usable_bytes(nullptr);

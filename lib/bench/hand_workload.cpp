@@ -46,9 +46,14 @@ Status take(HandWorkload& out, std::string_view whole, std::string_view name, st
 
 std::set<std::string> names_of(const FunctionSpec& function) {
   std::set<std::string> names;
-  for (const auto& argument : function.arguments)
-    for (const auto& product : argument.shape)
-      names.insert(product.names.begin(), product.names.end());
+  const auto add = [&names](const SizeProduct& product) {
+    names.insert(product.names.begin(), product.names.end());
+  };
+  for (const auto& argument : function.arguments) {
+    std::ranges::for_each(argument.shape, add);
+    std::ranges::for_each(argument.moved, add);
+    if (argument.below) add(*argument.below);
+  }
   return names;
 }
 

@@ -12,14 +12,11 @@ Result<Traffic> traffic_of(const FunctionSpec& function, const Sizes& sizes, DTy
   Traffic traffic;
   for (const auto& argument : function.arguments) {
     if (argument.value) continue;
-    auto shape = shape_of(argument, sizes);
-    if (!shape) return fail(std::move(shape).error());
-    std::uint64_t size = runtime::size_of(dtype);
-    for (auto extent : *shape)
-      size *= static_cast<std::uint64_t>(extent);
-    if (argument.access != Access::write) traffic.read += size;
-    if (argument.access != Access::read) traffic.written += size;
-    if (argument.access == Access::read_write) traffic.in_place += size;
+    auto size = bytes_moved(argument, sizes, dtype);
+    if (!size) return fail(std::move(size).error());
+    if (argument.access != Access::write) traffic.read += *size;
+    if (argument.access != Access::read) traffic.written += *size;
+    if (argument.access == Access::read_write) traffic.in_place += *size;
   }
   return traffic;
 }

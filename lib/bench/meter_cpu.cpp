@@ -217,6 +217,7 @@ class CpuMeter final : public Meter {
       for (const Operand& operand : first) {
         Operand copy;
         copy.spec = operand.spec;
+        copy.dtype = operand.dtype;
         copy.layout = operand.layout;
         copy.before = operand.before;
         set.push_back(std::move(copy));

@@ -63,8 +63,8 @@ Status place_set(const CheckContext& context, const std::vector<Operand>& first,
     }
     if (auto done = context.options.cuda->write(address, operand.before); !done) return done;
     sets.tensors.push_back(std::make_unique<runtime::Tensor>(
-        device_pointer(address + kGuardBytes), context.options.dtype, operand.layout,
-        runtime::DeviceKind::cuda, context.options.device_index));
+        device_pointer(address + kGuardBytes), operand.dtype, operand.layout, runtime::DeviceKind::cuda,
+        context.options.device_index));
     values.emplace_back(static_cast<const runtime::Tensor*>(sets.tensors.back().get()));
     address += rounded(operand.before.size());
   }

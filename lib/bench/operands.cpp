@@ -38,12 +38,18 @@ void for_each_row(const runtime::Layout& layout, Visit visit) {
 /// thousands of millions of numbers takes minutes, and rows stay different from their neighbours.
 class Pattern {
  public:
-  Pattern(std::uint64_t elements, DType type, Random& random) : size_(runtime::size_of(type)) {
+  /// `limit` of whole numbers: those from 0 up to but not it.
+  Pattern(std::uint64_t elements, DType type, std::uint64_t limit, Random& random)
+      : size_(runtime::size_of(type)) {
     constexpr std::uint64_t kMostDrawn = 4'194'301;  // a prime
     const auto drawn = std::min(elements, kMostDrawn);
+    const bool is_floating = runtime::is_floating(type);
     bytes_.resize(drawn * size_);
     for (std::uint64_t i = 0; i < drawn; ++i)
-      runtime::store_element(bytes_.data(), type, i, random.value());
+      if (is_floating)
+        runtime::store_element(bytes_.data(), type, i, random.value());
+      else
+        runtime::store_whole(bytes_.data(), type, i, static_cast<std::int64_t>(random.below(limit)));
   }
 
   void copy(std::byte* to, std::uint64_t elements) {
@@ -62,17 +68,17 @@ class Pattern {
   std::vector<std::byte> bytes_;
 };
 
-void fill_image(Operand& operand, DType type, Random& random) {
-  const std::uint64_t size = runtime::size_of(type);
-  operand.before.assign(image_bytes(operand.layout, type), kGuard);
+void fill_image(Operand& operand, std::uint64_t limit, Random& random) {
+  const std::uint64_t size = runtime::size_of(operand.dtype);
+  operand.before.assign(image_bytes(operand.layout, operand.dtype), kGuard);
   if (operand.layout.elements() == 0) return;
   std::byte* data = operand.before.data() + kGuardBytes;
   const auto cols = static_cast<std::uint64_t>(operand.layout.sizes.back());
   const bool is_output = operand.spec->access == Access::write;
-  Pattern pattern(is_output ? 0 : operand.layout.elements(), type, random);
+  Pattern pattern(is_output ? 0 : operand.layout.elements(), operand.dtype, limit, random);
   for_each_row(operand.layout, [&](std::uint64_t first) {
     if (is_output)
-      std::memset(data + first * size, static_cast<int>(kPoison), cols * size);
+      std::memset(data + first * size, static_cast<int>(poison_of(operand.dtype)), cols * size);
     else
       pattern.copy(data + first * size, cols);
   });
@@ -153,8 +159,15 @@ Result<std::vector<Operand>> make_images(const FunctionSpec& function, const Siz
     if (argument.value) continue;
     auto shape = shape_of(argument, sizes);
     if (!shape) return std::unexpected(std::move(shape).error());
+    std::uint64_t limit = 1;
+    if (argument.below) {
+      auto named = limit_of(argument, sizes);
+      if (!named) return std::unexpected(std::move(named).error());
+      limit = *named;
+    }
+    operand.dtype = dtype_of(argument, options.dtype);
     operand.layout = runtime::Layout::padded(std::move(*shape), options.rows == Rows::padded ? kPadding : 0);
-    fill_image(operand, options.dtype, random);
+    fill_image(operand, limit, random);
   }
   return operands;
 }
@@ -167,7 +180,7 @@ Status place(std::vector<Operand>& operands, const OperandOptions& options) {
     if (!buffer) return std::unexpected(std::move(buffer).error());
     operand.buffer = std::move(*buffer);
     if (auto written = operand.buffer.write(operand.before, 0); !written) return written;
-    operand.tensor = std::make_unique<runtime::Tensor>(operand.buffer.address() + kGuardBytes, options.dtype,
+    operand.tensor = std::make_unique<runtime::Tensor>(operand.buffer.address() + kGuardBytes, operand.dtype,
                                                        operand.layout, kind, options.device_index);
   }
   return {};

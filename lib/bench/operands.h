@@ -55,14 +55,18 @@ class Buffer {
 /// Bytes before and after each operand that no kernel may touch.
 inline constexpr std::uint64_t kGuardBytes = 256;
 inline constexpr std::byte kGuard{0xa5};
-/// What outputs hold before the call: NaN in every floating-point type.
-inline constexpr std::byte kPoison{0xff};
+/// The bytes of outputs before the call: NaN in every floating-point type; of whole numbers a large negative
+/// one, which no count, index or place is (-1, all ones, often means that there is none).
+constexpr std::byte poison_of(DType type) {
+  return type == DType::int32 || type == DType::int64 ? std::byte{0x81} : std::byte{0xff};
+}
 
 enum class Rows : std::uint8_t { dense, padded };
 
 /// One argument of one call: its memory, what was in it before, and the value that is passed.
 struct Operand {
   const ArgumentSpec* spec = nullptr;
+  DType dtype = DType::float32;  ///< of this argument
   runtime::Layout layout;
   Image before;  ///< image of the whole buffer with its guards
   Buffer buffer;
@@ -73,7 +77,7 @@ struct Operand {
 };
 
 struct OperandOptions {
-  DType dtype;
+  DType dtype;  ///< of the case: of the arguments that do not say otherwise
   Rows rows;
   const runtime::Cuda* cuda;  ///< null: CPU
   int device_index;

@@ -109,9 +109,11 @@ class Ptx {
     for (unsigned k = 1; k < shape_.reads; ++k)
       for (unsigned i = 0; i < 4; ++i)
         line("xor.b32 " + lane(v, 0, i) + ", " + lane(v, 0, i) + ", " + lane(v, k, i) + ";");
-    if (shape_.writes > 0 && shape_.written_vector == 8)
-      for (unsigned i = 0; i < 2; ++i)
-        line("xor.b32 " + lane(v, 0, i) + ", " + lane(v, 0, i) + ", " + lane(v, 0, i + 2) + ";");
+    if (shape_.writes == 0) return;
+    // Lanes that are not written go into those that are.
+    for (unsigned kept = 4; kept * 4 > shape_.written_vector; kept /= 2)
+      for (unsigned i = 0; i < kept / 2; ++i)
+        line("xor.b32 " + lane(v, 0, i) + ", " + lane(v, 0, i) + ", " + lane(v, 0, i + kept / 2) + ";");
   }
 
   void store(unsigned v, unsigned k) {
@@ -121,7 +123,9 @@ class Ptx {
       address(v, shape_.written_vector,
               shape_.reads * kVector + static_cast<std::uint64_t>(k) * shape_.written_vector);
     const auto where = "@%p" + number(v) + " st.global.";
-    if (shape_.written_vector == 8)
+    if (shape_.written_vector == 4)
+      line(where + "b32 [%d4], " + lane(v, 0, 0) + ";");
+    else if (shape_.written_vector == 8)
       line(where + "v2.b32 [%d4], {" + lane(v, 0, 0) + ", " + lane(v, 0, 1) + "};");
     else
       line(where + "v4.b32 [%d4], {" + lane(v, 0, 0) + ", " + lane(v, 0, 1) + ", " + lane(v, 0, 2) + ", " +
@@ -154,6 +158,8 @@ std::vector<StreamShape> shapes_for(const Traffic& traffic) {
   std::vector<StreamShape> out = {{.reads = reads, .writes = writes, .in_place = in_place}};
   if (reads == 2 && writes == 1 && !in_place)
     out.push_back({.reads = 1, .writes = 1, .in_place = false, .written_vector = 8});
+  if (reads == 4 && writes == 1 && !in_place)
+    out.push_back({.reads = 1, .writes = 1, .in_place = false, .written_vector = 4});
   return out;
 }
 
@@ -161,7 +167,7 @@ std::vector<StreamPlan> plans_for(const Traffic& traffic) {
   std::vector<StreamPlan> out;
   for (const auto& shape : shapes_for(traffic)) {
     const auto each = bytes_per_vector(shape);
-    // Multiples of four keep every stream on 16 bytes, also where 8 are written for each 16.
+    // Multiples of four keep every stream on 16 bytes, also where 8 or 4 are written for each 16.
     const auto vectors = std::max<std::uint64_t>((traffic.bytes() + each / 2) / each, 4) / 4 * 4;
     for (unsigned per_thread : {1U, 2U, 4U})
       for (unsigned threads : {256U, 512U, 1024U})
@@ -175,6 +181,7 @@ std::string StreamPlan::describe() const {
   std::string out = std::to_string(shape.reads) + " read, " + std::to_string(shape.writes) + " written";
   if (shape.in_place) out += " in place";
   if (shape.written_vector == 8) out += " with half the width";
+  if (shape.written_vector == 4) out += " with a quarter of the width";
   return out + ", " + std::to_string(vectors_per_thread) + " x 16 bytes per thread, " +
          std::to_string(threads) + " threads per block";
 }

@@ -26,7 +26,7 @@ struct StreamShape {
   unsigned reads = 1;            ///< 0 to 4
   unsigned writes = 1;           ///< 0 to 4
   bool in_place = false;         ///< the written streams are the first of those that are read
-  unsigned written_vector = 16;  ///< bytes that a thread writes for each vector of 16 bytes: 16 or 8
+  unsigned written_vector = 16;  ///< bytes that a thread writes for each vector of 16 bytes: 16, 8 or 4
   bool operator==(const StreamShape&) const = default;
 };
 std::vector<StreamShape> shapes_for(const Traffic& traffic);

@@ -63,6 +63,58 @@ Result<SizeProduct> parse_product(std::string_view text) {
   return product;
 }
 
+Result<std::vector<SizeProduct>> parse_products(const toml::array* list, std::string_view what) {
+  std::vector<SizeProduct> products;
+  if (list == nullptr || list->empty() || list->size() > kMaxDimensions)
+    return corrupt(std::string(what) + " needs 1 to 8 sizes such as `2*cols`");
+  for (const auto& entry : *list) {
+    auto product = parse_product(entry.value_or(std::string("?")));
+    if (!product)
+      return std::unexpected(std::move(product).error().while_doing("reading " + std::string(what)));
+    products.push_back(std::move(*product));
+  }
+  return products;
+}
+
+Result<Tolerance> parse_tolerance(const toml::table& table) {
+  const Tolerance tolerance{table["relative"].value_or(-1.0), table["absolute"].value_or(-1.0)};
+  // A tolerance that lets everything pass is no test.
+  const bool sensible = tolerance.relative >= 0 && tolerance.relative <= 0.25 && tolerance.absolute >= 0 &&
+                        tolerance.absolute <= 1;
+  if (!sensible) return corrupt("a tolerance needs `relative` in [0, 0.25] and `absolute` in [0, 1]");
+  return tolerance;
+}
+
+/// What only tensors have that need not be of the case's type.
+Status parse_type(const toml::table& table, ArgumentSpec& argument) {
+  const auto wrong = [&](const std::string& text) { return corrupt("`" + argument.name + "` " + text); };
+  if (table.contains("dtype")) {
+    argument.dtype = runtime::dtype_from_name(table["dtype"].value_or(std::string()));
+    if (!argument.dtype) return wrong("has an unknown data type");
+  }
+  const bool is_whole = argument.dtype && !runtime::is_floating(*argument.dtype);
+  const bool needs_limit = is_whole && argument.access != Access::write;
+  if (needs_limit != table.contains("below"))
+    return wrong("needs `below` if it is read and of whole numbers, and only then");
+  if (needs_limit) {
+    auto below = parse_product(table["below"].value_or(std::string("?")));
+    if (!below)
+      return std::unexpected(std::move(below).error().while_doing("reading `" + argument.name + "`"));
+    argument.below = std::move(*below);
+  }
+  const bool needs_tolerance = argument.dtype && argument.access != Access::read;
+  if (needs_tolerance != table.contains("tolerance"))
+    return wrong("needs a tolerance of its own if it has a `dtype` and is written, and only then");
+  if (!needs_tolerance) return {};
+  const auto* entry = table["tolerance"].as_table();
+  if (entry == nullptr) return wrong("needs a tolerance such as {relative = 0.0, absolute = 0.0}");
+  auto tolerance = parse_tolerance(*entry);
+  if (!tolerance)
+    return std::unexpected(std::move(tolerance).error().while_doing("reading `" + argument.name + "`"));
+  argument.tolerance = *tolerance;
+  return {};
+}
+
 Result<ArgumentSpec> parse_argument(const toml::table& table) {
   ArgumentSpec argument;
   auto name = name_in(table, "name");
@@ -77,48 +129,43 @@ Result<ArgumentSpec> parse_argument(const toml::table& table) {
     argument.access = Access::read_write;
   else if (access != "read")
     return corrupt("`" + argument.name + "` needs an access: read, write or read-write");
-  const auto* shape = table["shape"].as_array();
-  if (shape == nullptr || shape->empty() || shape->size() > kMaxDimensions)
-    return corrupt("`" + argument.name + "` needs a shape of 1 to 8 sizes");
-  for (const auto& entry : *shape) {
-    auto product = parse_product(entry.value_or(std::string("?")));
-    if (!product)
-      return std::unexpected(std::move(product).error().while_doing("reading `" + argument.name + "`"));
-    argument.shape.push_back(std::move(*product));
+  auto shape = parse_products(table["shape"].as_array(), "the shape of `" + argument.name + "`");
+  if (!shape) return std::unexpected(std::move(shape).error());
+  argument.shape = std::move(*shape);
+  if (table.contains("moved")) {
+    auto moved = parse_products(table["moved"].as_array(), "`moved` of `" + argument.name + "`");
+    if (!moved) return std::unexpected(std::move(moved).error());
+    argument.moved = std::move(*moved);
   }
+  if (auto done = parse_type(table, argument); !done) return std::unexpected(std::move(done).error());
   return argument;
 }
 
-Result<std::map<DType, Tolerance>> parse_tolerance(const toml::table* table) {
+/// The type of a case: what has no `dtype` is filled with random numbers of it, so it is not one of whole
+/// ones.
+std::optional<DType> case_type(std::string_view name) {
+  const auto type = runtime::dtype_from_name(name);
+  return type && runtime::is_floating(*type) ? type : std::nullopt;
+}
+
+Result<std::map<DType, Tolerance>> parse_tolerances(const toml::table* table) {
   std::map<DType, Tolerance> result;
   if (table == nullptr || table->empty()) return corrupt("expected a tolerance per data type");
   for (const auto& [key, node] : *table) {
-    const auto type = runtime::dtype_from_name(key.str());
+    const auto type = case_type(key.str());
     const auto* entry = node.as_table();
     if (!type || entry == nullptr)
       return corrupt("expected a data type, got `" + std::string(key.str()) + "`");
-    const Tolerance tolerance{(*entry)["relative"].value_or(-1.0), (*entry)["absolute"].value_or(-1.0)};
-    // A tolerance that lets everything pass is no test.
-    const bool sensible = tolerance.relative >= 0 && tolerance.relative <= 0.25 && tolerance.absolute >= 0 &&
-                          tolerance.absolute <= 1;
-    if (!sensible) return corrupt("a tolerance needs `relative` in [0, 0.25] and `absolute` in [0, 1]");
-    result[*type] = tolerance;
+    auto tolerance = parse_tolerance(*entry);
+    if (!tolerance) return std::unexpected(std::move(tolerance).error());
+    result[*type] = *tolerance;
   }
   return result;
 }
 
 Result<std::vector<SizeProduct>> parse_flops(const toml::table& table) {
-  std::vector<SizeProduct> sum;
-  if (!table.contains("flops")) return sum;
-  const auto* terms = table["flops"].as_array();
-  if (terms == nullptr || terms->empty() || terms->size() > kMaxDimensions)
-    return corrupt("`flops` needs 1 to 8 products such as `2*rows*cols`");
-  for (const auto& entry : *terms) {
-    auto product = parse_product(entry.value_or(std::string("?")));
-    if (!product) return std::unexpected(std::move(product).error().while_doing("reading `flops`"));
-    sum.push_back(std::move(*product));
-  }
-  return sum;
+  if (!table.contains("flops")) return std::vector<SizeProduct>();
+  return parse_products(table["flops"].as_array(), "`flops`");
 }
 
 Result<FunctionSpec> parse_function(const toml::table& table) {
@@ -138,7 +185,7 @@ Result<FunctionSpec> parse_function(const toml::table& table) {
   auto flops = parse_flops(table);
   if (!flops) return std::unexpected(std::move(flops).error());
   function.flops = std::move(*flops);
-  auto tolerance = parse_tolerance(table["tolerance"].as_table());
+  auto tolerance = parse_tolerances(table["tolerance"].as_table());
   if (!tolerance) return std::unexpected(std::move(tolerance).error());
   function.tolerance = std::move(*tolerance);
   const auto* arguments = table["arguments"].as_array();
@@ -183,7 +230,7 @@ Result<Workload> parse_workload(const toml::table& table) {
   if (dtypes == nullptr || dtypes->empty() || dtypes->size() > kMaxDimensions)
     return corrupt("`" + workload.name + "` needs a list of data types");
   for (const auto& entry : *dtypes) {
-    const auto type = runtime::dtype_from_name(entry.value_or(std::string()));
+    const auto type = case_type(entry.value_or(std::string()));
     if (!type) return corrupt("`" + workload.name + "` names an unknown data type");
     workload.dtypes.push_back(*type);
   }
@@ -227,6 +274,27 @@ Result<WorkloadFile> read_document(const toml::table& document) {
   return file;
 }
 
+Result<std::vector<std::int64_t>> sizes_of(const ArgumentSpec& argument,
+                                           const std::vector<SizeProduct>& products, const Sizes& sizes) {
+  std::vector<std::int64_t> shape;
+  std::int64_t elements = 1;
+  for (const SizeProduct& product : products) {
+    std::int64_t size = product.factor;
+    for (const std::string& name : product.names) {
+      const auto found = sizes.find(name);
+      if (found == sizes.end())
+        return corrupt("`" + argument.name + "` uses the unknown size `" + name + "`");
+      if (__builtin_mul_overflow(size, found->second, &size))
+        return corrupt("`" + argument.name + "` is too large");
+    }
+    if (__builtin_mul_overflow(elements, std::max<std::int64_t>(size, 1), &elements) ||
+        elements > kMaxElements)
+      return corrupt("`" + argument.name + "` has more than 2^40 elements");
+    shape.push_back(size);
+  }
+  return shape;
+}
+
 }  // namespace
 
 Result<WorkloadFile> parse_workloads(std::string_view text) {
@@ -244,34 +312,50 @@ Result<WorkloadFile> parse_workloads(std::string_view text) {
 }
 
 Result<std::vector<std::int64_t>> shape_of(const ArgumentSpec& argument, const Sizes& sizes) {
-  std::vector<std::int64_t> shape;
-  std::int64_t elements = 1;
-  for (const SizeProduct& product : argument.shape) {
-    std::int64_t size = product.factor;
-    for (const std::string& name : product.names) {
-      const auto found = sizes.find(name);
-      if (found == sizes.end())
-        return corrupt("`" + argument.name + "` uses the unknown size `" + name + "`");
-      if (__builtin_mul_overflow(size, found->second, &size))
-        return corrupt("`" + argument.name + "` is too large");
-    }
-    if (__builtin_mul_overflow(elements, std::max<std::int64_t>(size, 1), &elements) ||
-        elements > kMaxElements)
-      return corrupt("`" + argument.name + "` has more than 2^40 elements");
-    shape.push_back(size);
+  return sizes_of(argument, argument.shape, sizes);
+}
+
+Result<std::uint64_t> limit_of(const ArgumentSpec& argument, const Sizes& sizes) {
+  auto limit = sizes_of(argument, {*argument.below}, sizes);
+  if (!limit) return std::unexpected(std::move(limit).error());
+  constexpr std::int64_t kMostInt32 = std::int64_t{1} << 31;
+  if (argument.dtype == DType::int32 && limit->front() > kMostInt32)
+    return corrupt("`" + argument.name + "` would hold numbers that an int32 does not have");
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(limit->front(), 1));
+}
+
+Result<std::uint64_t> bytes_moved(const ArgumentSpec& argument, const Sizes& sizes, DType type) {
+  auto shape = shape_of(argument, sizes);
+  if (!shape) return std::unexpected(std::move(shape).error());
+  auto elements = runtime::Layout::dense(std::move(*shape)).elements();
+  if (!argument.moved.empty()) {
+    auto moved = sizes_of(argument, argument.moved, sizes);
+    if (!moved) return std::unexpected(std::move(moved).error());
+    elements = std::min(elements, runtime::Layout::dense(std::move(*moved)).elements());
   }
-  return shape;
+  return elements * runtime::size_of(dtype_of(argument, type));
 }
 
 Result<std::uint64_t> bytes_moved(const FunctionSpec& function, const Sizes& sizes, DType type) {
   std::uint64_t bytes = 0;
   for (const ArgumentSpec& argument : function.arguments) {
     if (argument.value) continue;
+    auto once = bytes_moved(argument, sizes, type);
+    if (!once) return once;
+    bytes += *once * (argument.access == Access::read_write ? 2 : 1);
+    if (bytes > kMaxBytes) return corrupt("`" + function.name + "` would move more than 2^48 bytes");
+  }
+  return bytes;
+}
+
+Result<std::uint64_t> operand_bytes(const FunctionSpec& function, const Sizes& sizes, DType type) {
+  std::uint64_t bytes = 0;
+  for (const ArgumentSpec& argument : function.arguments) {
+    if (argument.value) continue;
     auto shape = shape_of(argument, sizes);
     if (!shape) return std::unexpected(std::move(shape).error());
-    const std::uint64_t times = argument.access == Access::read_write ? 2 : 1;
-    bytes += times * runtime::Layout::dense(std::move(*shape)).elements() * runtime::size_of(type);
-    if (bytes > kMaxBytes) return corrupt("`" + function.name + "` would move more than 2^48 bytes");
+    bytes +=
+        runtime::Layout::dense(std::move(*shape)).elements() * runtime::size_of(dtype_of(argument, type));
   }
   return bytes;
 }

@@ -1,9 +1,11 @@
 #include "kernels/runtime/tensor.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -16,11 +18,14 @@ struct DTypeRow {
   std::uint64_t size;
   tvm_ffi::DataType code;
 };
-constexpr std::array<DTypeRow, 4> kTypes = {{
+constexpr std::array<DTypeRow, 7> kTypes = {{
     {DType::float32, "float32", 4, {tvm_ffi::kFloatingPoint, 32, 1}},
     {DType::float16, "float16", 2, {tvm_ffi::kFloatingPoint, 16, 1}},
     {DType::bfloat16, "bfloat16", 2, {tvm_ffi::kBfloat, 16, 1}},
     {DType::float64, "float64", 8, {tvm_ffi::kFloatingPoint, 64, 1}},
+    {DType::float8_e4m3fn, "float8_e4m3fn", 1, {tvm_ffi::kFloat8E4M3Fn, 8, 1}},
+    {DType::int32, "int32", 4, {tvm_ffi::kSignedInt, 32, 1}},
+    {DType::int64, "int64", 8, {tvm_ffi::kSignedInt, 64, 1}},
 }};
 const DTypeRow& row_of(DType type) {
   return kTypes[static_cast<std::size_t>(type)];
@@ -62,10 +67,42 @@ std::uint16_t double_to_half(double value) {
   return static_cast<std::uint16_t>(sign | (field + mantissa));
 }
 
+double e4m3_to_double(std::uint8_t bits) {
+  const int exponent = (bits >> 3) & 0xf;
+  const double mantissa = static_cast<double>(bits & 0x7);
+  const double sign = (bits & 0x80) != 0 ? -1.0 : 1.0;
+  if ((bits & 0x7f) == 0x7f) return std::nan("");
+  if (exponent == 0) return sign * std::ldexp(mantissa, -9);
+  return sign * std::ldexp(mantissa + 8.0, exponent - 10);
+}
+
+/// As for halves; there is no infinity, so what rounds beyond the largest number becomes that.
+std::uint8_t double_to_e4m3(double value) {
+  constexpr double kLargest = 448.0;
+  const std::uint8_t sign = std::signbit(value) ? 0x80 : 0;
+  const double magnitude = std::fabs(value);
+  if (std::isnan(value)) return 0x7f;
+  if (magnitude == 0) return sign;
+  if (magnitude >= kLargest) return sign | 0x7e;
+  int exponent = 0;
+  std::frexp(magnitude, &exponent);
+  const int scale = std::max(exponent - 4, -9);
+  auto mantissa = static_cast<std::uint32_t>(std::nearbyint(std::ldexp(magnitude, -scale)));
+  const std::uint32_t field = scale == -9 ? 0 : static_cast<std::uint32_t>(scale + 9) << 3;
+  return static_cast<std::uint8_t>(sign | (field + mantissa));
+}
+
 std::uint16_t double_to_bfloat(double value) {
   const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(value));
   if (std::isnan(value)) return 0x7fc0;
   return static_cast<std::uint16_t>((bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16);
+}
+
+std::int64_t double_to_whole(double value) {
+  if (std::isnan(value)) return 0;
+  const double nearest = std::nearbyint(value);
+  if (nearest >= 0x1p63) return INT64_MAX;
+  return nearest <= -0x1p63 ? INT64_MIN : static_cast<std::int64_t>(nearest);
 }
 
 }  // namespace
@@ -84,6 +121,21 @@ std::uint64_t size_of(DType type) {
   return row_of(type).size;
 }
 
+bool is_floating(DType type) {
+  return row_of(type).code.code != tvm_ffi::kSignedInt;
+}
+
+std::int64_t load_whole(const void* data, DType type, std::uint64_t index) {
+  return type == DType::int32 ? load_as<std::int32_t>(data, index) : load_as<std::int64_t>(data, index);
+}
+
+void store_whole(void* data, DType type, std::uint64_t index, std::int64_t value) {
+  if (type == DType::int32)
+    store_as(data, index, static_cast<std::int32_t>(std::clamp<std::int64_t>(value, INT32_MIN, INT32_MAX)));
+  else
+    store_as(data, index, value);
+}
+
 double load_element(const void* data, DType type, std::uint64_t index) {
   switch (type) {
     case DType::float64:
@@ -92,10 +144,16 @@ double load_element(const void* data, DType type, std::uint64_t index) {
       return static_cast<double>(load_as<float>(data, index));
     case DType::float16:
       return half_to_double(load_as<std::uint16_t>(data, index));
-    default:
-      return static_cast<double>(
-          std::bit_cast<float>(static_cast<std::uint32_t>(load_as<std::uint16_t>(data, index)) << 16));
+    case DType::float8_e4m3fn:
+      return e4m3_to_double(load_as<std::uint8_t>(data, index));
+    case DType::int32:
+    case DType::int64:
+      return static_cast<double>(load_whole(data, type, index));
+    case DType::bfloat16:
+      break;
   }
+  return static_cast<double>(
+      std::bit_cast<float>(static_cast<std::uint32_t>(load_as<std::uint16_t>(data, index)) << 16));
 }
 
 void store_element(void* data, DType type, std::uint64_t index, double value) {
@@ -106,9 +164,15 @@ void store_element(void* data, DType type, std::uint64_t index, double value) {
       return store_as(data, index, static_cast<float>(value));
     case DType::float16:
       return store_as(data, index, double_to_half(value));
-    default:
-      return store_as(data, index, double_to_bfloat(value));
+    case DType::float8_e4m3fn:
+      return store_as(data, index, double_to_e4m3(value));
+    case DType::int32:
+    case DType::int64:
+      return store_whole(data, type, index, double_to_whole(value));
+    case DType::bfloat16:
+      break;
   }
+  store_as(data, index, double_to_bfloat(value));
 }
 
 Layout Layout::dense(std::vector<std::int64_t> sizes) {

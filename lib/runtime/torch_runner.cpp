@@ -192,6 +192,12 @@ class TorchCall final : public BoundCall {
         return shim_.dtype_bfloat16();
       case DType::float64:
         return shim_.dtype_float64();
+      case DType::float8_e4m3fn:
+        return shim_.dtype_float8();
+      case DType::int32:
+        return shim_.dtype_int32();
+      case DType::int64:
+        return shim_.dtype_int64();
       case DType::float32:
         break;
     }

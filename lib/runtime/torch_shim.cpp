@@ -39,6 +39,9 @@ void find_c_interface(Symbols& symbols, TorchShim& shim) {
   symbols.need(shim.dtype_float16, "aoti_torch_dtype_float16");
   symbols.need(shim.dtype_bfloat16, "aoti_torch_dtype_bfloat16");
   symbols.need(shim.dtype_float64, "aoti_torch_dtype_float64");
+  symbols.need(shim.dtype_float8, "aoti_torch_dtype_float8_e4m3fn");
+  symbols.need(shim.dtype_int32, "aoti_torch_dtype_int32");
+  symbols.need(shim.dtype_int64, "aoti_torch_dtype_int64");
   symbols.need(shim.device_cpu, "aoti_torch_device_type_cpu");
   symbols.need(shim.device_cuda, "aoti_torch_device_type_cuda");
   symbols.need(shim.layout_strided, "aoti_torch_layout_strided");

@@ -39,6 +39,9 @@ struct TorchShim {
   std::int32_t (*dtype_float16)() = nullptr;
   std::int32_t (*dtype_bfloat16)() = nullptr;
   std::int32_t (*dtype_float64)() = nullptr;
+  std::int32_t (*dtype_float8)() = nullptr;  ///< float8_e4m3fn
+  std::int32_t (*dtype_int32)() = nullptr;
+  std::int32_t (*dtype_int64)() = nullptr;
   std::int32_t (*device_cpu)() = nullptr;
   std::int32_t (*device_cuda)() = nullptr;
   std::int32_t (*layout_strided)() = nullptr;

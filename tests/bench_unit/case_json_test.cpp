@@ -21,7 +21,20 @@ TEST_CASE("case: a request survives the way through JSON", "[bench]") {
   request.function.reference = "g";
   request.function.independent = "rows";
   request.function.arguments = {{"out", {}, Access::read_write, {{2, {"rows", "cols"}}}},
-                                {"eps", 1e-6, {}, {}}};
+                                {"eps", 1e-6, {}, {}},
+                                {.name = "codes",
+                                 .value = {},
+                                 .access = Access::write,
+                                 .shape = {{1, {"rows"}}},
+                                 .dtype = DType::float8_e4m3fn,
+                                 .tolerance = Tolerance{0.125, 0.5}},
+                                {.name = "places",
+                                 .value = {},
+                                 .access = Access::read,
+                                 .shape = {{1, {"rows"}}},
+                                 .dtype = DType::int64,
+                                 .below = SizeProduct{2, {"cols"}},
+                                 .moved = {{3, {"rows"}}, {1, {}}}}};
   request.function.tolerance[DType::bfloat16] = {0.5, 0.25};
   request.dtype = DType::bfloat16;
   request.checks = {{{"rows", 1}}, {{"rows", 2}, {"cols", 1LL << 40}}};
@@ -34,6 +47,18 @@ TEST_CASE("case: a request survives the way through JSON", "[bench]") {
   CHECK(copy->function.arguments[0].shape[0].names == std::vector<std::string>{"rows", "cols"});
   CHECK(copy->function.arguments[1].value == 1e-6);
   CHECK(copy->timed == request.timed);
+  const auto& codes = copy->function.arguments[2];
+  CHECK(codes.dtype == DType::float8_e4m3fn);
+  CHECK(codes.tolerance == Tolerance{0.125, 0.5});
+  CHECK_FALSE(codes.below);
+  const auto& places = copy->function.arguments[3];
+  CHECK(places.dtype == DType::int64);
+  REQUIRE(places.below);
+  CHECK(places.below->factor == 2);
+  CHECK(places.below->names == std::vector<std::string>{"cols"});
+  REQUIRE(places.moved.size() == 2);
+  CHECK(places.moved[0].factor == 3);
+  CHECK_FALSE(places.tolerance);
 }
 
 TEST_CASE("case: an answer survives, with infinities and texts that are no UTF-8", "[bench]") {

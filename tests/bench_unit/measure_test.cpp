@@ -36,6 +36,40 @@ TEST_CASE("check: large shapes of independent rows are compared on a sample, and
   CHECK(found->verdict == Verdict::wrong);
 }
 
+TEST_CASE("check: arguments of other types are filled, compared and guarded in their own", "[bench]") {
+  auto library = runtime::open_tvm_ffi_runner(KERNELS_TEST_MISBEHAVING, test::provider_path());
+  REQUIRE(library);
+  Random random(test::seed());
+  const auto outcome_of = [&](const char* name, DType out, DType x, double relative, Rows rows) {
+    auto function = copy_function(name);
+    function.arguments[0].dtype = out;
+    function.arguments[0].tolerance = Tolerance{relative, 0};
+    function.arguments[1].dtype = x;
+    function.arguments[1].below = SizeProduct{300, {}};
+    const CheckContext context{library->get(), &function, {0, 0}, {DType::float32, rows, nullptr, 0}};
+    auto outcome = check(context, {{"rows", 5}, {"cols", 67}}, random);
+    if (!outcome) FAIL(describe(outcome.error()));
+    return *outcome;
+  };
+  for (const Rows rows : {Rows::dense, Rows::padded}) {
+    for (const DType type : {DType::float8_e4m3fn, DType::int32, DType::int64, DType::float16}) {
+      INFO(runtime::name_of(type));
+      const auto same = outcome_of("copy", type, type, 0, rows);
+      CHECK(same.reason.empty());
+      CHECK(same.verdict == Verdict::right);
+      CHECK(same.checked == 5 * 67);
+      CHECK(same.max_error == 0);
+      // Its poison, whatever that is in this type, is found.
+      CHECK(outcome_of("nothing", type, type, 0.25, rows).reason.find("not written completely") !=
+            std::string::npos);
+    }
+    // The output is compared in its own type: whole numbers exactly, float8 with its tolerance.
+    CHECK(outcome_of("cast", DType::int32, DType::int64, 0, rows).verdict == Verdict::right);
+    CHECK(outcome_of("one_more", DType::int64, DType::int32, 0, rows).reason.find("element 0") !=
+          std::string::npos);
+  }
+}
+
 TEST_CASE("meter: a copy runs near the copy that is its limit", "[bench]") {
   // The kernel here copies element by element, so only the order of magnitude is a fact.
   auto library = runtime::open_tvm_ffi_runner(KERNELS_TEST_MISBEHAVING, test::provider_path());
@@ -71,6 +105,30 @@ TEST_CASE("meter: traffic counts what is read, written and changed in place", "[
   CHECK(traffic->read == 2 * (2000 + 100));
   CHECK(traffic->written == 2 * (1000 + 100));
   CHECK(traffic->in_place == 200);
+  CHECK(traffic->bytes() == *bytes_moved(function, {{"rows", 10}, {"cols", 100}}, DType::bfloat16));
+}
+
+TEST_CASE("meter: traffic has the width of each argument, and only the rows that are looked up", "[bench]") {
+  FunctionSpec function{.name = "f", .reference = "r", .independent = "", .arguments = {}, .tolerance = {}};
+  function.arguments = {{.name = "out",
+                         .value = {},
+                         .access = Access::write,
+                         .shape = {{1, {"rows"}}, {1, {"cols"}}},
+                         .dtype = DType::float8_e4m3fn},
+                        {.name = "places",
+                         .value = {},
+                         .access = Access::read,
+                         .shape = {{1, {"rows"}}},
+                         .dtype = DType::int64},
+                        {.name = "table",
+                         .value = {},
+                         .access = Access::read,
+                         .shape = {{1000, {}}, {1, {"cols"}}},
+                         .moved = {{1, {"rows"}}, {1, {"cols"}}}}};
+  const auto traffic = traffic_of(function, {{"rows", 10}, {"cols", 100}}, DType::bfloat16);
+  REQUIRE(traffic);
+  CHECK(traffic->written == 10 * 100);
+  CHECK(traffic->read == 8 * 10 + 2 * 10 * 100);
   CHECK(traffic->bytes() == *bytes_moved(function, {{"rows", 10}, {"cols", 100}}, DType::bfloat16));
 }
 

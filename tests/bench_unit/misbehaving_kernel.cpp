@@ -83,6 +83,26 @@ void dies_later(const Tensor* out, const Tensor* x) {
   if (++calls > 200) std::_Exit(7);
 }
 void nothing(const Tensor*, const Tensor*) {}
+std::int64_t whole(const Tensor* x, std::int64_t r, std::int64_t c) {
+  const std::int64_t place = r * x->strides[0] + c;
+  return x->dtype.bits == 32 ? static_cast<const std::int32_t*>(x->data)[place]
+                             : static_cast<const std::int64_t*>(x->data)[place];
+}
+/// A copy between whole numbers of different widths.
+void cast(const Tensor* out, const Tensor* x) {
+  for (std::int64_t r = 0; r < out->shape[0]; ++r)
+    for (std::int64_t c = 0; c < out->shape[1]; ++c) {
+      const std::int64_t place = r * out->strides[0] + c;
+      if (out->dtype.bits == 32)
+        static_cast<std::int32_t*>(out->data)[place] = static_cast<std::int32_t>(whole(x, r, c));
+      else
+        static_cast<std::int64_t*>(out->data)[place] = whole(x, r, c);
+    }
+}
+void one_more(const Tensor* out, const Tensor* x) {
+  cast(out, x);
+  if (out->shape[0] * out->shape[1] > 0) static_cast<std::int64_t*>(out->data)[0] += 1;
+}
 void outside(const Tensor* out, const Tensor* x) {
   copy(out, x);
   if (out->shape[0] * out->shape[1] > 0) static_cast<float*>(out->data)[-1] = 1.0F;
@@ -128,6 +148,8 @@ EXPORT(throws)
 EXPORT(greedy)
 EXPORT(dies_later)
 EXPORT(changing)
+EXPORT(cast)
+EXPORT(one_more)
 
 extern "C" __attribute__((visibility("default"))) int __tvm_ffi_refuses(void*, const Any*, std::int32_t count,
                                                                         Any*) {

@@ -25,6 +25,7 @@ const std::vector<Traffic>& traffics() {
       {.read = 0, .written = 64 * kMiB},
       {.read = 96 * kMiB, .written = 64 * kMiB},
       {.read = 64 * kMiB, .written = 256 * kMiB},
+      {.read = 128 * kMiB, .written = 32 * kMiB},
       {.read = 1, .written = 1}};
   return all;
 }
@@ -50,6 +51,19 @@ TEST_CASE("stream: the shape has the shares of the traffic", "[bench]") {
     INFO(row.traffic.read << " read, " << row.traffic.written << " written");
     CHECK(shapes_for(row.traffic).front() == row.shape);
   }
+}
+
+TEST_CASE("stream: what is written narrower than it is read is tried in its own width", "[bench]") {
+  // bfloat16 to float8 and float32 to float8: a thread has 16 bytes and writes 8, or 4.
+  const auto half = shapes_for({.read = 200, .written = 100});
+  REQUIRE(half.size() == 2);
+  CHECK(half[1] == StreamShape{.reads = 1, .writes = 1, .in_place = false, .written_vector = 8});
+  const auto quarter = shapes_for({.read = 400, .written = 100});
+  REQUIRE(quarter.size() == 2);
+  CHECK(quarter[1] == StreamShape{.reads = 1, .writes = 1, .in_place = false, .written_vector = 4});
+  const StreamPlan plan{.shape = quarter[1], .vectors_per_thread = 1, .threads = 256, .vectors = 16};
+  CHECK(stream_ptx(plan).find("st.global.b32 [%d4]") != std::string::npos);
+  CHECK(footprint(plan) == 512);  // 16 vectors of 16 + 4 bytes, rounded
 }
 
 TEST_CASE("stream: a plan moves the bytes of the traffic, to a few vectors", "[bench]") {

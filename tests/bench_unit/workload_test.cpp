@@ -72,7 +72,14 @@ TEST_CASE("workloads: layers.toml states the tolerances of the functions that it
     const auto layers = parse_native_layers(*read_file(variant.folder / "layers.toml"), "layers.toml");
     REQUIRE(file);
     if (!layers) FAIL(variant.folder << ": " << describe(layers.error()));
-    CHECK_FALSE(layers->layers.empty());
+    // A layer's outputs have the type of its input: what writes another one is a function only.
+    for (const auto& function : file->functions) {
+      const bool is_layer = std::ranges::none_of(function.arguments, [](const ArgumentSpec& argument) {
+        return argument.access != Access::read && argument.dtype.has_value();
+      });
+      INFO(variant.folder << " " << function.name);
+      CHECK(std::ranges::count(layers->layers, function.name, &NativeLayer::function) >= (is_layer ? 1 : 0));
+    }
     for (const auto& layer : layers->layers) {
       auto function = std::ranges::find(file->functions, layer.function, &FunctionSpec::name);
       REQUIRE(function != file->functions.end());
@@ -144,6 +151,112 @@ TEST_CASE("workloads: a baseline and the operations of a call are optional, and 
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code() == Errc::corrupt);
   }
+}
+
+namespace {
+
+/// Arguments of types of their own: codes and scales out, places in, and a table of which rows are looked up.
+constexpr const char* kTyped = R"(
+schema = 1
+[[functions]]
+name = "f"
+reference = "f_reference"
+independent = "rows"
+arguments = [
+  {name = "out", access = "write", shape = ["rows", "cols"], dtype = "float8_e4m3fn", tolerance = {relative = 0.07, absolute = 1e-3}},
+  {name = "places", access = "read", shape = ["rows"], dtype = "int32", below = "2*entries"},
+  {name = "table", access = "read", shape = ["2*entries", "cols"], moved = ["rows", "cols"]},
+  {name = "count", access = "read-write", shape = ["rows"], dtype = "int64", below = "9", tolerance = {relative = 0, absolute = 0}},
+]
+[functions.tolerance]
+float16 = {relative = 1e-3, absolute = 1e-6}
+)";
+
+}  // namespace
+
+TEST_CASE("workloads: an argument has the type of the case or its own, and its own tolerance", "[bench]") {
+  const auto file = parse_workloads(kTyped);
+  if (!file) FAIL(describe(file.error()));
+  const auto& function = file->functions.at(0);
+  const auto& arguments = function.arguments;
+  CHECK(dtype_of(arguments[0], DType::float16) == DType::float8_e4m3fn);
+  CHECK(arguments[0].tolerance == Tolerance{0.07, 1e-3});
+  CHECK(dtype_of(arguments[1], DType::float16) == DType::int32);
+  CHECK(dtype_of(arguments[2], DType::float16) == DType::float16);
+  CHECK_FALSE(arguments[2].tolerance);
+  const Sizes sizes = {{"rows", 3}, {"cols", 5}, {"entries", 100}};
+  CHECK(limit_of(arguments[1], sizes) == 200U);
+  CHECK(limit_of(arguments[3], sizes) == 9U);
+  // Three rows of the table are looked up, not 200.
+  CHECK(bytes_moved(arguments[2], sizes, DType::float16) == 3U * 5 * 2);
+  CHECK(bytes_moved(function, sizes, DType::float16) == 3U * 5 + 3 * 4 + 3 * 5 * 2 + 2 * 3 * 8);
+  CHECK(operand_bytes(function, sizes, DType::float16) == 3U * 5 + 3 * 4 + 200 * 5 * 2 + 3 * 8);
+  // Where more rows are looked up than the table has, all of it is moved.
+  const Sizes many = {{"rows", 3000}, {"cols", 5}, {"entries", 100}};
+  CHECK(bytes_moved(arguments[2], many, DType::float16) == 200U * 5 * 2);
+}
+
+TEST_CASE("workloads: random whole numbers have a limit that their type has", "[bench]") {
+  const auto file = parse_workloads(kTyped);
+  REQUIRE(file);
+  const auto& places = file->functions[0].arguments[1];
+  CHECK(limit_of(places, {{"entries", 0}}) == 1U);
+  CHECK(limit_of(places, {{"entries", std::int64_t{1} << 30}}) == std::uint64_t{1} << 31);
+  const auto large = limit_of(places, {{"entries", (std::int64_t{1} << 30) + 1}});
+  REQUIRE_FALSE(large);
+  CHECK(large.error().text().find("`places`") != std::string::npos);
+  CHECK_FALSE(limit_of(places, {{"entries", std::int64_t{1} << 40}}));
+  CHECK(limit_of(places, {{"rows", 1}}).error().text().find("`entries`") != std::string::npos);
+}
+
+TEST_CASE("workloads: mistakes about the type of an argument are refused by its name", "[bench]") {
+  struct Row {
+    const char* name;
+    const char* from;
+    const char* to;
+    const char* named;
+  };
+  const auto row = GENERATE(values<Row>({
+      {"unknown type", "\"int32\"", "\"int4\"", "`places`"},
+      {"type is a number", "dtype = \"int32\"", "dtype = 32", "`places`"},
+      {"whole numbers without a limit", ", below = \"2*entries\"", "", "`places`"},
+      {"a limit of floating-point numbers", "moved = [\"rows\", \"cols\"]", "below = \"rows\"", "`table`"},
+      {"a limit of what is only written", "\"read-write\"", "\"write\"", "`count`"},
+      {"a limit that is no size", "below = \"9\"", "below = \"9-1\"", "`count`"},
+      {"a limit that is a number", "below = \"9\"", "below = 9", "`count`"},
+      {"a huge limit", "below = \"9\"", "below = \"99999999999999\"", "`count`"},
+      {"an output without a tolerance", ", tolerance = {relative = 0.07, absolute = 1e-3}", "", "`out`"},
+      {"a tolerance that is a number", "{relative = 0.07, absolute = 1e-3}", "0.07", "`out`"},
+      {"a tolerance that lets all pass", "relative = 0.07", "relative = 0.7", "`out`"},
+      {"a tolerance of what is read", "below = \"2*entries\"",
+       "below = \"2*entries\", tolerance = {relative = 0, absolute = 0}", "`places`"},
+      {"a tolerance of the case's type", "moved = [\"rows\", \"cols\"]",
+       "tolerance = {relative = 0, absolute = 0}", "`table`"},
+      {"nothing is moved", "moved = [\"rows\", \"cols\"]", "moved = []", "`table`"},
+      {"what is moved is text", "moved = [\"rows\", \"cols\"]", "moved = \"rows\"", "`table`"},
+      {"a case of whole numbers", "float16 =", "int32 =", "`int32`"},
+  }));
+  DYNAMIC_SECTION(row.name) {
+    const auto file = parse_workloads(replaced(kTyped, row.from, row.to));
+    REQUIRE_FALSE(file);
+    CHECK(file.error().code() == Errc::corrupt);
+    CAPTURE(describe(file.error()));
+    CHECK(describe(file.error()).find(row.named) != std::string::npos);
+  }
+}
+
+TEST_CASE("workloads: sizes by hand may be those of a limit and of what is moved", "[bench]") {
+  const auto file = parse_workloads(kTyped);
+  REQUIRE(file);
+  const auto hand = parse_hand_workload("rows=3,cols=5,entries=7");
+  REQUIRE(hand);
+  const auto workload = to_workload(*hand, *file);
+  REQUIRE(workload);
+  CHECK(workload->functions == std::vector<std::string>{"f"});
+  CHECK(workload->dtypes == std::vector{DType::float16});
+  const auto few = parse_hand_workload("rows=3,cols=5");
+  REQUIRE(few);
+  CHECK_FALSE(to_workload(*few, *file));
 }
 
 TEST_CASE("workloads: shapes that would overflow or never end are refused when they are used", "[bench]") {

@@ -251,10 +251,23 @@ void native_layers(std::string_view bytes) {
 void workloads(std::string_view bytes) {
   auto file = bench::parse_workloads(bytes);
   if (!file) return;
-  for (const auto& function : file->functions)
+  for (const auto& function : file->functions) {
+    for (const auto& argument : function.arguments) {
+      require(!argument.below || (argument.dtype && !runtime::is_floating(*argument.dtype)),
+              "only whole numbers have a limit");
+      require(!argument.tolerance || (argument.dtype && argument.access != bench::Access::read),
+              "only what is written has a tolerance");
+      for (const auto& work : file->workloads)
+        if (auto limit = argument.below ? bench::limit_of(argument, work.sizes) : 1)
+          require(*limit >= 1 && *limit <= std::uint64_t{1} << 40, "a limit is one");
+    }
     for (const auto& work : file->workloads)
-      for (auto type : work.dtypes)
-        bench::bytes_moved(function, work.sizes, type);
+      for (auto type : work.dtypes) {
+        const auto moved = bench::bytes_moved(function, work.sizes, type);
+        const auto placed = bench::operand_bytes(function, work.sizes, type);
+        require(!moved || (placed && *moved <= 2 * *placed), "no more is moved than is there, twice");
+      }
+  }
 }
 
 void gpu_code(std::string_view bytes) {

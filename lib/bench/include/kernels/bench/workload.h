@@ -19,7 +19,12 @@
 //                     `flops`
 //     arguments       {name, access = "read" | "write" | "read-write", shape = ["rows", "2*cols"]} is a
 //     tensor,
-//                     {name, value = 1e-6} a number
+//                     {name, value = 1e-6} a number. A tensor may also have
+//       dtype         "float8_e4m3fn", "float32", "int32", "int64", …: fixed; without it, the type of the
+//       case below         a size; of whole numbers that are read, which are random ones from 0 up to but not
+//       it tolerance     {relative, absolute}; of a written tensor with a dtype, in place of the function's
+//       moved         sizes, ["tokens", "cols"]: at most so many elements of it are touched by a call, a
+//                     table of which only some rows are looked up
 //     independent     a size: results of different indices of the first dimension do not depend on one
 //     another, so
 //                     a large shape may be checked on a sample of them
@@ -30,6 +35,8 @@
 //   [[probes]]        sizes = {rows = 3, cols = 7}: shapes that are only checked
 //   [[workloads]]     name, origin, sizes, dtypes, optional `functions` (default: all)
 //
+// The tolerance of a function is also the list of types that it takes, so these are floating-point ones.
+// Whole numbers that are written are compared exactly unless their tolerance says otherwise.
 // The file comes from the Hub and is hostile: counts, names and sizes are bounded before anything is
 // allocated.
 
@@ -58,7 +65,16 @@ struct ArgumentSpec {
   std::optional<double> value;  ///< a number; without it a tensor
   Access access = Access::read;
   std::vector<SizeProduct> shape;
+  std::optional<DType> dtype = {};          ///< none: the type of the case
+  std::optional<SizeProduct> below = {};    ///< of whole numbers that are read
+  std::optional<Tolerance> tolerance = {};  ///< none: that of the function
+  std::vector<SizeProduct> moved = {};      ///< empty: all of it
 };
+
+/// The type of a tensor argument in a case of `type`.
+inline DType dtype_of(const ArgumentSpec& argument, DType type) {
+  return argument.dtype.value_or(type);
+}
 
 struct FunctionSpec {
   std::string name;
@@ -107,9 +123,20 @@ Result<Workload> to_workload(const HandWorkload& hand, const WorkloadFile& file)
 /// The sizes of one tensor argument. Errors  corrupt: an unknown size, or a product above 2^40.
 Result<std::vector<std::int64_t>> shape_of(const ArgumentSpec& argument, const Sizes& sizes);
 
+/// The number of which the random whole numbers of an argument stay below, at least 1. Errors  corrupt: an
+/// unknown size, a product above 2^40, or numbers that the type of the argument does not have.
+Result<std::uint64_t> limit_of(const ArgumentSpec& argument, const Sizes& sizes);
+
+/// What one call moves of a tensor argument, in bytes: what is read and written is counted once. Errors  as
+/// shape_of.
+Result<std::uint64_t> bytes_moved(const ArgumentSpec& argument, const Sizes& sizes, DType type);
+
 /// Bytes that any implementation must move at least: every tensor read or written once, read-write ones
 /// twice. Errors  as shape_of; corrupt when the sum leaves 2^48.
 Result<std::uint64_t> bytes_moved(const FunctionSpec& function, const Sizes& sizes, DType type);
+
+/// Bytes of all tensors of a call, each once and without gaps. Errors  as shape_of.
+Result<std::uint64_t> operand_bytes(const FunctionSpec& function, const Sizes& sizes, DType type);
 
 /// Floating-point operations of one call; 0 where the function declares none. Errors  corrupt: an unknown
 /// size, or a sum above 2^60.

@@ -11,8 +11,10 @@
 
 namespace kernels::runtime {
 
-/// Element types that kernels are tested and measured with.
-enum class DType : std::uint8_t { float32, float16, bfloat16, float64 };
+/// Element types that kernels are tested and measured with. float8_e4m3fn has 4 bits of exponent and 3 of
+/// mantissa, no infinities and a NaN of either sign (0x7f, 0xff); its largest number is 448.
+/// Source  Micikevicius et al. 2022, arXiv:2209.05433; the name is PyTorch's.
+enum class DType : std::uint8_t { float32, float16, bfloat16, float64, float8_e4m3fn, int32, int64 };
 
 std::string_view name_of(DType type);
 /// Empty for none.
@@ -22,10 +24,18 @@ inline std::string_view name_of(const std::optional<DType>& type) {
 /// Nothing for any other name.
 std::optional<DType> dtype_from_name(std::string_view name);
 std::uint64_t size_of(DType type);
+/// False for whole numbers.
+bool is_floating(DType type);
 
-/// One element as float64, and back with rounding to nearest even. `index` counts elements.
+/// One element as float64, and back with rounding to nearest even. `index` counts elements. What is too
+/// large for a float8_e4m3fn becomes its largest number, as the hardware's cvt.rn.satfinite does it, and
+/// whole numbers their first or last.
 double load_element(const void* data, DType type, std::uint64_t index);
 void store_element(void* data, DType type, std::uint64_t index, double value);
+
+/// The same for whole numbers, exactly. Needs  !is_floating(type).
+std::int64_t load_whole(const void* data, DType type, std::uint64_t index);
+void store_whole(void* data, DType type, std::uint64_t index, std::int64_t value);
 
 /// Sizes and strides of a tensor; strides in elements, as many as sizes.
 struct Layout {

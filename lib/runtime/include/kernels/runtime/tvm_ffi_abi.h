@@ -39,7 +39,13 @@ enum TypeIndex : std::int32_t {
 };
 
 enum DeviceType : std::int32_t { kCpu = 1, kCuda = 2 };
-enum DataTypeCode : std::uint8_t { kSignedInt = 0, kUnsignedInt = 1, kFloatingPoint = 2, kBfloat = 4 };
+enum DataTypeCode : std::uint8_t {
+  kSignedInt = 0,
+  kUnsignedInt = 1,
+  kFloatingPoint = 2,
+  kBfloat = 4,
+  kFloat8E4M3Fn = 10,
+};
 
 struct Device {
   std::int32_t type;
