@@ -30,6 +30,9 @@ class Text {
 ElementType element_type(tvm_ffi::DataType type) {
   if (type.lanes != 1) return ElementType::unknown;
   if (type.code == tvm_ffi::kBfloat && type.bits == 16) return ElementType::bfloat16;
+  if (type.code == tvm_ffi::kFloat8E4M3Fn && type.bits == 8) return ElementType::float8_e4m3;
+  if (type.code == tvm_ffi::kSignedInt && type.bits == 32) return ElementType::int32;
+  if (type.code == tvm_ffi::kSignedInt && type.bits == 64) return ElementType::int64;
   if (type.code != tvm_ffi::kFloatingPoint) return ElementType::unknown;
   switch (type.bits) {
     case 16:
@@ -176,6 +179,23 @@ bool Call::vector(int index, tvm_ffi::DeviceType device, std::span<const Element
   return true;
 }
 
+bool Call::per_row(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed,
+                   const Rows& of, Rows& out) const {
+  if (!rows(index, device, allowed, out)) return false;
+  const tvm_ffi::Tensor& tensor = *out.tensor;
+  const std::int32_t leading = of.tensor->ndim - 1;
+  const bool has_one_more = tensor.ndim == leading + 1 && tensor.shape[leading] == 1;
+  bool fits = tensor.ndim == leading || has_one_more;
+  for (std::int32_t i = 0; fits && i < leading; ++i)
+    fits = tensor.shape[i] == of.tensor->shape[i];
+  if (!fits) return bad("ValueError", index, "must have one element for each row of the other tensors");
+  if (out.rows > 1 && out.row_stride != out.cols)
+    return bad_value(index, "must have no gaps: stride", out.row_stride, out.cols);
+  out.cols *= out.rows;
+  out.rows = out.cols > 0 ? 1 : 0;
+  return same_device(of, index, out);
+}
+
 bool Call::number(int index, double& out) const {
   const tvm_ffi::Any& value = args_[index];
   if (value.type_index == tvm_ffi::kFloat) {
@@ -191,6 +211,10 @@ bool Call::number(int index, double& out) const {
 
 bool Call::alike(const Rows& a, int index, const Rows& b) const {
   if (a.type != b.type) return bad("TypeError", index, "must have the data type of the other tensors");
+  return same_device(a, index, b);
+}
+
+bool Call::same_device(const Rows& a, int index, const Rows& b) const {
   if (a.tensor->device.id != b.tensor->device.id)
     return bad_value(index, "must be on the device of the other tensors", b.tensor->device.id,
                      a.tensor->device.id);

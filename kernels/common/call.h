@@ -53,11 +53,19 @@ class Call {
   /// Argument `index`, a vector of contiguous elements: a Rows with one row.
   bool vector(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed, Rows& out) const;
 
+  /// Argument `index`, with one element for each row of `of`: its sizes are the leading ones of `of`, with or
+  /// without a 1 behind them, and it has no gaps. On the device of `of`; `out` is a Rows with one row.
+  bool per_row(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed, const Rows& of,
+               Rows& out) const;
+
   /// Argument `index` as a number; whole numbers are accepted.
   bool number(int index, double& out) const;
 
   /// Both on the same device, of the same type. `b` is argument `index`.
   bool alike(const Rows& a, int index, const Rows& b) const;
+
+  /// Both on the same device. `b` is argument `index`.
+  bool same_device(const Rows& a, int index, const Rows& b) const;
 
   /// Shapes of `a` and of argument `index` agree in all but the last dimension.
   bool same_leading(const Rows& a, int index, const Rows& b) const;

@@ -7,7 +7,7 @@
 
 namespace kernels::common {
 
-/// Elements of any type read and written as float64, for references: clear before fast.
+/// Elements of any floating-point type read and written as float64, for references: clear before fast.
 inline double load_double(const void* data, ElementType type, std::int64_t index) {
   switch (type) {
     case ElementType::float64:
@@ -16,6 +16,8 @@ inline double load_double(const void* data, ElementType type, std::int64_t index
       return static_cast<double>(static_cast<const float*>(data)[index]);
     case ElementType::float16:
       return static_cast<double>(to_float(static_cast<const Half*>(data)[index]));
+    case ElementType::float8_e4m3:
+      return static_cast<double>(to_float(static_cast<const Float8*>(data)[index]));
     default:
       return static_cast<double>(to_float(static_cast<const Bfloat16*>(data)[index]));
   }
@@ -32,6 +34,9 @@ inline void store_double(void* data, ElementType type, std::int64_t index, doubl
       return;
     case ElementType::float16:
       from_float(single, static_cast<Half*>(data)[index]);
+      return;
+    case ElementType::float8_e4m3:
+      from_float(single, static_cast<Float8*>(data)[index]);
       return;
     default:
       from_float(single, static_cast<Bfloat16*>(data)[index]);

@@ -27,12 +27,29 @@ bench::WorkloadFile workloads_of(const test::BuiltVariant& variant) {
   return *file;
 }
 
-/// Shapes around every edge of the implementations, besides those that the kernel itself names.
-std::vector<bench::Sizes> shapes(const bench::WorkloadFile& file) {
+/// Shapes around every edge of the implementations, besides those that the kernel itself names: of rows of
+/// some length that is any number; of others, whose sizes depend on one another, the kernel's own with
+/// another number of what is independent.
+std::vector<bench::Sizes> shapes(const bench::WorkloadFile& file, const bench::FunctionSpec& function) {
   std::vector<bench::Sizes> all = file.probes;
-  for (const std::int64_t cols : {0, 1, 2, 7, 8, 31, 127, 256, 1000, 4097, 8192, 33000})
-    for (const std::int64_t rows : {1, 4})
-      all.push_back({{"rows", rows}, {"cols", cols}});
+  const bool has_rows_only = file.probes.front().size() == 2 && file.probes.front().contains("rows") &&
+                             file.probes.front().contains("cols");
+  if (has_rows_only) {
+    for (const std::int64_t cols : {0, 1, 2, 7, 8, 31, 127, 256, 1000, 4097, 8192, 33000})
+      for (const std::int64_t rows : {1, 4})
+        all.push_back({{"rows", rows}, {"cols", cols}});
+    return all;
+  }
+  REQUIRE(file.probes.size() >= 12);
+  for (const auto& probe : file.probes) {
+    const auto size = probe.find(function.independent);
+    REQUIRE(size != probe.end());
+    for (const std::int64_t count : {0, 1, 4}) {
+      auto other = probe;
+      other[function.independent] = count;
+      if (size->second != count && size->second != 0) all.push_back(std::move(other));
+    }
+  }
   return all;
 }
 
@@ -46,7 +63,7 @@ void run_all(const test::BuiltVariant& variant) {
       request.device = variant.cuda ? runtime::DeviceKind::cuda : runtime::DeviceKind::cpu;
       request.function = function;
       request.dtype = dtype;
-      request.checks = shapes(file);
+      request.checks = shapes(file, function);
       request.seed = test::seed();
       const auto result = bench::Case(request, {}).prepare().result;
       INFO(variant.folder << " " << function.name << " " << runtime::name_of(dtype) << ": " << result.reason);
@@ -71,7 +88,7 @@ TEST_CASE("kernels: every CPU variant agrees with its float64 reference", "[kern
     ::unsetenv("KERNELS_CPU_LEVEL");
     seen.insert(variant.kernel);
   }
-  CHECK(seen == std::set<std::string>{"activation", "layer_norm", "rmsnorm", "softmax"});
+  CHECK(seen == std::set<std::string>{"activation", "layer_norm", "quantize_fp8", "rmsnorm", "softmax"});
 }
 
 // Hidden from a plain run by the dot, because KERNELS_TEST_HUB has to name the emulated variants.
@@ -93,7 +110,7 @@ TEST_CASE("kernels: every CUDA variant agrees with its float64 reference", "[.][
     run_all(variant);
     ++variants;
   }
-  CHECK(variants >= 4);
+  CHECK(variants >= 5);
 }
 
 TEST_CASE("kernels: the references agree with formulas written a second time", "[kernels]") {

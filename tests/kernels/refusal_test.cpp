@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 
 #include <dlfcn.h>
 
@@ -35,7 +37,40 @@ struct Subject {
   std::vector<Value> values() const { return bench::values_of(operands); }
 };
 
-/// Calls `visit` for each function of each built variant with arguments of three rows and eight columns.
+/// Rows, tokens: what the results of the function do not share. Four of them, and of all other sizes as many
+/// as the smallest probe has that has more than one of each.
+bench::Sizes small_sizes(const bench::WorkloadFile& file, const bench::FunctionSpec& function) {
+  std::optional<bench::Sizes> best;
+  std::uint64_t least = ~std::uint64_t{0};
+  for (const auto& probe : file.probes) {
+    const bool is_small = std::ranges::any_of(probe, [](const auto& size) { return size.second < 2; });
+    const auto bytes = bench::operand_bytes(function, probe, DType::float32);
+    REQUIRE(bytes);
+    if (is_small || *bytes >= least) continue;
+    least = *bytes;
+    best = probe;
+  }
+  REQUIRE(best);
+  REQUIRE(best->contains(function.independent));
+  (*best)[function.independent] = 4;
+  return *best;
+}
+
+/// Whether the first dimension of an argument is that of what is independent.
+bool follows(const bench::FunctionSpec& function, const bench::ArgumentSpec& argument) {
+  return !argument.value && argument.shape.front().factor == 1 &&
+         argument.shape.front().names == std::vector<std::string>{function.independent};
+}
+
+/// Whether the size of a dimension is also that of another argument, with which it then has to agree.
+bool is_shared(const bench::FunctionSpec& function, std::size_t index, const bench::SizeProduct& size) {
+  for (std::size_t i = 0; i < function.arguments.size(); ++i)
+    for (const auto& other : function.arguments[i].shape)
+      if (i != index && other.names == size.names) return true;
+  return false;
+}
+
+/// Calls `visit` for each function of each built variant with small arguments.
 template <class Visit>
 void for_each_function(Visit visit) {
   for (const auto& variant : test::built_variants()) {
@@ -47,7 +82,7 @@ void for_each_function(Visit visit) {
       auto library = runtime::KernelLibrary::open(variant.library, test::provider_path());
       if (!library) FAIL(describe(library.error()));
       bench::Random random(test::seed());
-      auto operands = bench::make_images(function, {{"rows", 4}, {"cols", 8}}, random,
+      auto operands = bench::make_images(function, small_sizes(*file, function), random,
                                          {DType::float32, bench::Rows::padded, nullptr, 0});
       REQUIRE(operands);
       REQUIRE(bench::place(*operands, {DType::float32, bench::Rows::padded, nullptr, 0}));
@@ -55,7 +90,7 @@ void for_each_function(Visit visit) {
                       std::move(*operands)};
       for (Operand& operand : subject.operands)
         if (operand.is_tensor())
-          operand.tensor = std::make_unique<Tensor>(operand.tensor->data(), DType::float32, operand.layout,
+          operand.tensor = std::make_unique<Tensor>(operand.tensor->data(), operand.dtype, operand.layout,
                                                     subject.device, 0);
       INFO(variant.folder << " " << function.name);
       visit(subject);
@@ -87,49 +122,69 @@ void check_with_tensor(const Subject& subject, std::size_t index, const std::str
 
 void check_bad_tensors(const Subject& subject, std::size_t index) {
   const Operand& right = subject.operands[index];
+  const auto& shape = right.spec->shape;
   auto* data = static_cast<char*>(right.tensor->data());
   const auto bad = [&](const std::string& what, char* address, DType type, Layout layout, DeviceKind device) {
     check_with_tensor(subject, index, what, Tensor(address, type, std::move(layout), device, 0));
   };
+  const auto bad_layout = [&](const std::string& what, Layout layout) {
+    bad(what, data, right.dtype, std::move(layout), subject.device);
+  };
   const DeviceKind other = subject.device == DeviceKind::cpu ? DeviceKind::cuda : DeviceKind::cpu;
   bad("of float64", data, DType::float64, right.layout, subject.device);
-  bad("of another type than the rest", data, DType::float16, right.layout, subject.device);
-  bad("on another device", data, DType::float32, right.layout, other);
-  bad("not aligned", data + 1, DType::float32, right.layout, subject.device);
-  bad("null", nullptr, DType::float32, right.layout, subject.device);
-  bad("without dimensions", data, DType::float32, Layout{}, subject.device);
+  // What is alone in having the case's type may have any that the function takes.
+  const bool is_alone = std::ranges::count_if(subject.operands, [](const Operand& operand) {
+                          return operand.is_tensor() && !operand.spec->dtype;
+                        }) == 1;
+  const DType strange = is_alone && !right.spec->dtype ? DType::int32 : DType::float16;
+  bad("of another type than the rest", data, strange, right.layout, subject.device);
+  bad("on another device", data, right.dtype, right.layout, other);
+  if (runtime::size_of(right.dtype) > 1)
+    bad("not aligned", data + 1, right.dtype, right.layout, subject.device);
+  bad("null", nullptr, right.dtype, right.layout, subject.device);
+  bad_layout("without dimensions", Layout{});
 
   Layout layout = right.layout;
   layout.sizes.back() += 1;
-  bad("one column too wide", data, DType::float32, layout, subject.device);
+  if (is_shared(subject.function, index, shape.back())) bad_layout("one column too wide", layout);
   layout = right.layout;
   layout.sizes.back() = -1;
-  bad("of negative size", data, DType::float32, layout, subject.device);
+  bad_layout("of negative size", layout);
   layout = right.layout;
   layout.strides.back() = 2;
-  bad("with a gap between elements", data, DType::float32, layout, subject.device);
+  bad_layout("with a gap between elements", layout);
   layout = right.layout;
   layout.sizes.insert(layout.sizes.begin(), 1);
   layout.strides.insert(layout.strides.begin(), 0);
-  bad("with another number of dimensions", data, DType::float32, layout, subject.device);
-  layout = Layout{{std::int64_t{1} << 62, std::int64_t{1} << 62}, {std::int64_t{1} << 62, 1}};
-  bad("too large to count", data, DType::float32, layout, subject.device);
-
-  if (right.layout.sizes.size() < 2) return;
-  layout = right.layout;
-  layout.strides[0] = layout.sizes[1] - 1;
-  bad("with rows that overlap", data, DType::float32, layout, subject.device);
-  layout = right.layout;
-  layout.strides[0] = -layout.strides[0];
-  bad("with rows backwards", data, DType::float32, layout, subject.device);
+  bad_layout("with another number of dimensions", layout);
+  bad_layout("too large to count",
+             Layout{{std::int64_t{1} << 62, std::int64_t{1} << 62}, {std::int64_t{1} << 62, 1}});
   layout = right.layout;
   layout.sizes[0] -= 1;
-  bad("with fewer rows", data, DType::float32, layout, subject.device);
+  if (is_shared(subject.function, index, shape.front())) bad_layout("with fewer rows", layout);
+
+  const std::size_t rank = right.layout.sizes.size();
+  if (rank < 2) return;
+  layout = right.layout;
+  layout.strides[rank - 2] = layout.sizes[rank - 1] - 1;
+  bad_layout("with rows that overlap", layout);
+  for (std::size_t i = 0; i + 1 < rank; ++i) {
+    layout = right.layout;
+    layout.strides[i] = -layout.strides[i];
+    bad_layout("with rows backwards", layout);
+    layout = right.layout;
+    layout.strides[i] = 0;
+    bad_layout("with rows in one place", layout);
+  }
 }
 
-/// [4, c] as [2, 2, c]; `gap` is added to the outermost stride.
+/// [4, …] as [2, 2, …]; `gap` is added to the outermost stride.
 Layout split(const Layout& layout, std::int64_t gap) {
-  return {{2, 2, layout.sizes[1]}, {2 * layout.strides[0] + gap, layout.strides[0], layout.strides[1]}};
+  Layout out = layout;
+  out.sizes.insert(out.sizes.begin(), 2);
+  out.sizes[1] = 2;
+  out.strides.insert(out.strides.begin(), 2 * layout.strides[0] + gap);
+  return out;
 }
 
 std::vector<Tensor> split_tensors(const Subject& subject, std::vector<Value>& values, std::int64_t gap) {
@@ -137,11 +192,12 @@ std::vector<Tensor> split_tensors(const Subject& subject, std::vector<Value>& va
   tensors.reserve(values.size());
   for (std::size_t i = 0; i < values.size(); ++i) {
     const Operand& operand = subject.operands[i];
-    if (!operand.is_tensor() || operand.layout.sizes.size() != 2) continue;
-    tensors.emplace_back(operand.tensor->data(), DType::float32, split(operand.layout, gap), subject.device,
+    if (!follows(subject.function, *operand.spec)) continue;
+    tensors.emplace_back(operand.tensor->data(), operand.dtype, split(operand.layout, gap), subject.device,
                          0);
     values[i] = &tensors.back();
   }
+  CHECK(tensors.size() >= 2);
   return tensors;
 }
 

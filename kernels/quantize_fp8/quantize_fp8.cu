@@ -1,0 +1,95 @@
+#include "common/launch.h"
+#include "quantize_fp8/quantize_fp8.cuh"
+
+namespace kernels::quantize_fp8 {
+namespace {
+
+constexpr unsigned kMostThreads = 1024;
+constexpr std::int64_t kMostRows = 0x7fffffff;
+// Chunks of a row up to which a thread holds one, two or four of them (eight: so that it is still read once).
+constexpr std::int64_t kHeldOne = 256;
+constexpr std::int64_t kHeldTwo = 1024;
+constexpr std::int64_t kHeldFour = 4 * kThreadsHeld<4>;
+constexpr std::int64_t kHeldEight = 8 * kThreadsHeld<8>;
+
+template <class T>
+cudaError_t start(const void* kernel, Typed<T> typed, std::int64_t threads, cudaStream_t stream) {
+  const auto blocks = static_cast<unsigned>(typed.rows < kMostRows ? typed.rows : kMostRows);
+  void* args[] = {&typed};
+  return cudaLaunchKernel(kernel, dim3(blocks), dim3(common::round_to_warps(threads, kMostThreads)), args, 0,
+                          stream);
+}
+
+template <class T, Form kForm, int kHeld>
+cudaError_t start_held(const Typed<T>& typed, std::int64_t chunks, cudaStream_t stream) {
+  const std::int64_t threads = (chunks + kHeld - 1) / kHeld;
+  if constexpr (kForm == Form::plain)
+    return start(reinterpret_cast<const void*>(&quantize_held<T, kHeld>), typed, threads, stream);
+  else
+    return start(reinterpret_cast<const void*>(&norm_held<T, kHeld, kForm>), typed, threads, stream);
+}
+
+template <class T>
+bool wide_enough(const Operands& o) {
+  const std::int64_t size = sizeof(T);
+  const bool many = o.rows > 1;
+  const bool out_fits =
+      reinterpret_cast<std::uintptr_t>(o.out) % kChunk == 0 && (!many || o.out_stride % kChunk == 0);
+  return o.cols % kChunk == 0 && o.rows <= kMostRows && out_fits &&
+         common::aligned_rows(o.x, many ? o.x_stride : 0, size) && common::aligned_rows(o.weight, 0, size) &&
+         common::aligned_rows(o.residual, many ? o.residual_stride : 0, size);
+}
+
+template <class T, Form kForm>
+cudaError_t choose(const Operands& o, cudaStream_t stream) {
+  const Typed<T> typed{static_cast<std::uint8_t*>(o.out),
+                       static_cast<float*>(o.scales),
+                       static_cast<const T*>(o.x),
+                       static_cast<T*>(o.residual),
+                       static_cast<const T*>(o.weight),
+                       o.rows,
+                       o.cols,
+                       o.out_stride,
+                       o.x_stride,
+                       o.residual_stride,
+                       static_cast<float>(o.eps)};
+  const std::int64_t chunks = o.cols / kChunk;
+  const bool wide = wide_enough<T>(o);
+  if (wide && chunks <= kHeldOne) return start_held<T, kForm, 1>(typed, chunks, stream);
+  if (wide && chunks <= kHeldTwo) return start_held<T, kForm, 2>(typed, chunks, stream);
+  if (wide && chunks <= kHeldFour) return start_held<T, kForm, 4>(typed, chunks, stream);
+  if constexpr (kForm == Form::plain && sizeof(T) == 2)  // what else it would hold leaves no registers
+    if (wide && chunks <= kHeldEight) return start_held<T, kForm, 8>(typed, chunks, stream);
+  return start(reinterpret_cast<const void*>(&quantize_any<T, kForm>), typed, o.cols, stream);
+}
+
+template <class T>
+cudaError_t choose_form(const Operands& o, cudaStream_t stream) {
+  if (o.weight == nullptr) return choose<T, Form::plain>(o, stream);
+  return o.residual == nullptr ? choose<T, Form::norm>(o, stream) : choose<T, Form::fused_add>(o, stream);
+}
+
+}  // namespace
+
+const char* launch(const Operands& o, Place place) {
+  if (o.rows == 0) return nullptr;
+  const common::CurrentDevice current(place.device);
+  cudaError_t error = current.error();
+  const auto stream = static_cast<cudaStream_t>(place.stream);
+  if (error == cudaSuccess) {
+    switch (o.type) {
+      case common::ElementType::float32:
+        error = choose_form<float>(o, stream);
+        break;
+      case common::ElementType::float16:
+        error = choose_form<__half>(o, stream);
+        break;
+      default:
+        error = choose_form<__nv_bfloat16>(o, stream);
+        break;
+    }
+  }
+  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+}
+
+}  // namespace kernels::quantize_fp8
