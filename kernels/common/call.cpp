@@ -68,26 +68,45 @@ std::int64_t element_count(const tvm_ffi::Tensor& tensor) {
   return overflow || count > INT64_MAX / 16 ? -1 : count;
 }
 
-/// Collapses the dimensions before the last into rows. False when their strides do not follow one another.
-bool collapse(const tvm_ffi::Tensor& tensor, Rows& out) {
-  out.cols = tensor.shape[tensor.ndim - 1];
-  out.rows = 1;
-  out.row_stride = out.cols;
+/// Collapses the dimensions before `end` into one of `size` elements, `stride` apart; `dense` is the stride
+/// of the last of them where the tensor states none. False when their strides do not follow one another.
+bool collapse(const tvm_ffi::Tensor& tensor, std::int32_t end, std::int64_t dense, std::int64_t& size,
+              std::int64_t& stride) {
+  size = 1;
+  stride = dense;
   std::int64_t next_stride = 0;  // what the next outer dimension must have; 0 = no dimension of size > 1 yet
-  for (std::int32_t i = tensor.ndim - 2; i >= 0; --i) {
-    const std::int64_t size = tensor.shape[i];
-    if (size != 1) {
-      const std::int64_t stride =
-          tensor.strides == nullptr ? (next_stride == 0 ? out.cols : next_stride) : tensor.strides[i];
+  for (std::int32_t i = end - 1; i >= 0; --i) {
+    const std::int64_t extent = tensor.shape[i];
+    if (extent != 1) {
+      const std::int64_t own =
+          tensor.strides == nullptr ? (next_stride == 0 ? dense : next_stride) : tensor.strides[i];
       if (next_stride == 0)
-        out.row_stride = stride;
-      else if (stride != next_stride)
+        stride = own;
+      else if (own != next_stride)
         return false;
-      if (__builtin_mul_overflow(stride, size, &next_stride)) return false;
+      if (__builtin_mul_overflow(own, extent, &next_stride)) return false;
     }
-    out.rows *= size;
+    size *= extent;
   }
   return true;
+}
+
+/// Elements from the first to the last of `count` pieces of `length`, `stride` apart; -1 when they leave 63
+/// bits of bytes.
+std::int64_t reach(std::int64_t count, std::int64_t stride, std::int64_t length) {
+  std::int64_t last = 0;
+  if (length < 0 || __builtin_mul_overflow(count - 1, stride, &last) ||
+      __builtin_add_overflow(last, length, &last))
+    return -1;
+  return last > INT64_MAX / 16 ? -1 : last;
+}
+
+/// Whether no two heads of a tensor share an element: heads within tokens, or tokens within heads.
+bool are_apart(const Heads& o) {
+  if (o.heads > 1 && o.head_stride < o.cols) return false;
+  if (o.tokens > 1 && o.token_stride < o.cols) return false;
+  return o.heads < 2 || o.tokens < 2 || reach(o.heads, o.head_stride, o.cols) <= o.token_stride ||
+         reach(o.tokens, o.token_stride, o.cols) <= o.head_stride;
 }
 
 }  // namespace
@@ -135,8 +154,8 @@ bool Call::tensor(int index, const tvm_ffi::Tensor*& out) const {
   return true;
 }
 
-bool Call::rows(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed,
-                Rows& out) const {
+bool Call::sound(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed,
+                 std::int32_t dimensions, View& out) const {
   const tvm_ffi::Tensor* tensor = nullptr;
   if (!this->tensor(index, tensor)) return false;
   out.tensor = tensor;
@@ -145,30 +164,58 @@ bool Call::rows(int index, tvm_ffi::DeviceType device, std::span<const ElementTy
     return bad("TypeError", index, "has a data type that this function does not take");
   if (tensor->device.type != device)
     return bad_value(index, "is on another kind of device", tensor->device.type, device);
-  if (tensor->ndim < 1 || tensor->ndim > kMaxDimensions || tensor->shape == nullptr)
-    return bad("ValueError", index, "must have at least one dimension");
-  const std::int64_t count = element_count(*tensor);
-  if (count < 0)
+  if (tensor->ndim < dimensions || tensor->ndim > kMaxDimensions || tensor->shape == nullptr)
+    return bad_value(index, "has too few dimensions, or too many", tensor->ndim, dimensions);
+  out.count = element_count(*tensor);
+  if (out.count < 0)
     return bad("ValueError", index, "has a negative size, or more elements than can be addressed");
   const std::int64_t last = tensor->ndim - 1;
-  if (count > 0 && tensor->strides != nullptr && tensor->shape[last] > 1 && tensor->strides[last] != 1)
+  if (out.count == 0) return true;
+  if (tensor->strides != nullptr && tensor->shape[last] > 1 && tensor->strides[last] != 1)
     return bad_value(index, "must be contiguous in its last dimension: stride", tensor->strides[last], 1);
-  if (count == 0) {
-    out.cols = tensor->shape[last];
-    out.rows = 0;
-    out.row_stride = out.cols;
-    return true;
-  }
-  if (!collapse(*tensor, out))
-    return bad("ValueError", index, "has leading dimensions whose strides do not collapse into rows");
-  if (out.rows > 1 && out.row_stride < out.cols)
-    return bad_value(index, "has rows that overlap: row stride below the number of columns", out.row_stride,
-                     out.cols);
   if (tensor->data == nullptr) return bad("ValueError", index, "has no data");
   out.data = static_cast<char*>(tensor->data) + tensor->byte_offset;
   const auto size = static_cast<std::uintptr_t>(size_of(out.type));
   if (reinterpret_cast<std::uintptr_t>(out.data) % size != 0)
     return bad("ValueError", index, "is not aligned to its element size");
+  return true;
+}
+
+bool Call::rows(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed,
+                Rows& out) const {
+  View view;
+  if (!sound(index, device, allowed, 1, view)) return false;
+  const tvm_ffi::Tensor& tensor = *view.tensor;
+  const std::int32_t last = tensor.ndim - 1;
+  out = {view.data, 0, tensor.shape[last], tensor.shape[last], view.type, view.tensor};
+  if (view.count == 0) return true;
+  if (!collapse(tensor, last, out.cols, out.rows, out.row_stride))
+    return bad("ValueError", index, "has leading dimensions whose strides do not collapse into rows");
+  if (out.rows > 1 && out.row_stride < out.cols)
+    return bad_value(index, "has rows that overlap: row stride below the number of columns", out.row_stride,
+                     out.cols);
+  if (out.rows > 1 && reach(out.rows, out.row_stride, out.cols) < 0)
+    return bad("ValueError", index, "has strides that lead beyond what can be addressed");
+  return true;
+}
+
+bool Call::heads(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed,
+                 Heads& out) const {
+  View view;
+  if (!sound(index, device, allowed, 2, view)) return false;
+  const tvm_ffi::Tensor& tensor = *view.tensor;
+  const std::int32_t last = tensor.ndim - 1;
+  out = {view.data, 0, tensor.shape[last - 1], tensor.shape[last], 0, 0, view.type, view.tensor};
+  if (view.count == 0) return true;
+  out.head_stride = tensor.strides == nullptr ? out.cols : tensor.strides[last - 1];
+  if (!collapse(tensor, last - 1, out.heads * out.cols, out.tokens, out.token_stride))
+    return bad("ValueError", index, "has leading dimensions whose strides do not collapse into tokens");
+  const std::int64_t token = out.heads > 1 ? reach(out.heads, out.head_stride, out.cols) : out.cols;
+  if ((out.heads > 1 && out.head_stride < 0) || (out.tokens > 1 && out.token_stride < 0))
+    return bad("ValueError", index, "has heads or tokens backwards");
+  if (token < 0 || (out.tokens > 1 && reach(out.tokens, out.token_stride, token) < 0))
+    return bad("ValueError", index, "has strides that lead beyond what can be addressed");
+  if (!are_apart(out)) return bad("ValueError", index, "has heads that overlap");
   return true;
 }
 
@@ -180,20 +227,20 @@ bool Call::vector(int index, tvm_ffi::DeviceType device, std::span<const Element
 }
 
 bool Call::per_row(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed,
-                   const Rows& of, Rows& out) const {
+                   const tvm_ffi::Tensor& of, std::int32_t inner, Rows& out) const {
   if (!rows(index, device, allowed, out)) return false;
   const tvm_ffi::Tensor& tensor = *out.tensor;
-  const std::int32_t leading = of.tensor->ndim - 1;
+  const std::int32_t leading = of.ndim - inner;
   const bool has_one_more = tensor.ndim == leading + 1 && tensor.shape[leading] == 1;
   bool fits = tensor.ndim == leading || has_one_more;
   for (std::int32_t i = 0; fits && i < leading; ++i)
-    fits = tensor.shape[i] == of.tensor->shape[i];
-  if (!fits) return bad("ValueError", index, "must have one element for each row of the other tensors");
+    fits = tensor.shape[i] == of.shape[i];
+  if (!fits) return bad("ValueError", index, "must have the leading sizes of the other tensors");
   if (out.rows > 1 && out.row_stride != out.cols)
     return bad_value(index, "must have no gaps: stride", out.row_stride, out.cols);
   out.cols *= out.rows;
   out.rows = out.cols > 0 ? 1 : 0;
-  return same_device(of, index, out);
+  return same_device(of, index, tensor);
 }
 
 bool Call::number(int index, double& out) const {
@@ -209,27 +256,31 @@ bool Call::number(int index, double& out) const {
   return bad("TypeError", index, "must be a number");
 }
 
-bool Call::alike(const Rows& a, int index, const Rows& b) const {
-  if (a.type != b.type) return bad("TypeError", index, "must have the data type of the other tensors");
-  return same_device(a, index, b);
+bool Call::same_type(ElementType a, int index, ElementType b) const {
+  return a == b || bad("TypeError", index, "must have the data type of the other tensors");
 }
 
-bool Call::same_device(const Rows& a, int index, const Rows& b) const {
-  if (a.tensor->device.id != b.tensor->device.id)
-    return bad_value(index, "must be on the device of the other tensors", b.tensor->device.id,
-                     a.tensor->device.id);
+bool Call::same_device(const tvm_ffi::Tensor& a, int index, const tvm_ffi::Tensor& b) const {
+  if (a.device.id == b.device.id) return true;
+  return bad_value(index, "must be on the device of the other tensors", b.device.id, a.device.id);
+}
+
+bool Call::same_leading(const tvm_ffi::Tensor& a, int index, const tvm_ffi::Tensor& b,
+                        std::int32_t inner) const {
+  if (a.ndim != b.ndim)
+    return bad_value(index, "must have as many dimensions as the other tensors", b.ndim, a.ndim);
+  for (std::int32_t i = 0; i + inner < a.ndim; ++i)
+    if (a.shape[i] != b.shape[i])
+      return bad_value(index, "must have the leading sizes of the other tensors", b.shape[i], a.shape[i]);
   return true;
+}
+
+bool Call::alike(const Rows& a, int index, const Rows& b) const {
+  return same_type(a.type, index, b.type) && same_device(*a.tensor, index, *b.tensor);
 }
 
 bool Call::same_leading(const Rows& a, int index, const Rows& b) const {
-  if (a.tensor->ndim != b.tensor->ndim)
-    return bad_value(index, "must have as many dimensions as the other tensors", b.tensor->ndim,
-                     a.tensor->ndim);
-  for (std::int32_t i = 0; i + 1 < a.tensor->ndim; ++i)
-    if (a.tensor->shape[i] != b.tensor->shape[i])
-      return bad_value(index, "must have the leading sizes of the other tensors", b.tensor->shape[i],
-                       a.tensor->shape[i]);
-  return true;
+  return same_leading(*a.tensor, index, *b.tensor, 1);
 }
 
 int Call::launch_failed(const char* text) const {

@@ -37,6 +37,20 @@ struct Rows {
   const tvm_ffi::Tensor* tensor = nullptr;
 };
 
+/// A tensor seen as heads of tokens: all dimensions before the last two collapsed into tokens. A head is
+/// contiguous; heads and tokens have strides of their own, and either may lie within the other.
+/// Invariant after `Call::heads`: sizes >= 0, and no two heads share an element.
+struct Heads {
+  char* data = nullptr;
+  std::int64_t tokens = 0;
+  std::int64_t heads = 0;
+  std::int64_t cols = 0;
+  std::int64_t token_stride = 0;  ///< in elements
+  std::int64_t head_stride = 0;
+  ElementType type = ElementType::unknown;
+  const tvm_ffi::Tensor* tensor = nullptr;
+};
+
 /// The arguments of one call. Every function returns false after it has raised; then return -1 at once.
 class Call {
  public:
@@ -53,10 +67,14 @@ class Call {
   /// Argument `index`, a vector of contiguous elements: a Rows with one row.
   bool vector(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed, Rows& out) const;
 
-  /// Argument `index`, with one element for each row of `of`: its sizes are the leading ones of `of`, with or
-  /// without a 1 behind them, and it has no gaps. On the device of `of`; `out` is a Rows with one row.
-  bool per_row(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed, const Rows& of,
-               Rows& out) const;
+  /// Argument `index` as heads of tokens.
+  bool heads(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed, Heads& out) const;
+
+  /// Argument `index`, with one element for each row or token of `of`: its sizes are those of `of` before the
+  /// `inner` last ones, with or without a 1 behind them, and it has no gaps. On the device of `of`; `out` is
+  /// a Rows with one row.
+  bool per_row(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed,
+               const tvm_ffi::Tensor& of, std::int32_t inner, Rows& out) const;
 
   /// Argument `index` as a number; whole numbers are accepted.
   bool number(int index, double& out) const;
@@ -64,11 +82,14 @@ class Call {
   /// Both on the same device, of the same type. `b` is argument `index`.
   bool alike(const Rows& a, int index, const Rows& b) const;
 
-  /// Both on the same device. `b` is argument `index`.
-  bool same_device(const Rows& a, int index, const Rows& b) const;
+  /// The two halves of `alike`. `b` is of argument `index`.
+  bool same_type(ElementType a, int index, ElementType b) const;
+  bool same_device(const tvm_ffi::Tensor& a, int index, const tvm_ffi::Tensor& b) const;
 
   /// Shapes of `a` and of argument `index` agree in all but the last dimension.
   bool same_leading(const Rows& a, int index, const Rows& b) const;
+  /// The same of all but the `inner` last dimensions.
+  bool same_leading(const tvm_ffi::Tensor& a, int index, const tvm_ffi::Tensor& b, std::int32_t inner) const;
 
   /// Raises ValueError about argument `index`: "<function>: `<name>` <text>". Always false.
   bool bad_value(int index, const char* text, std::int64_t got, std::int64_t expected) const;
@@ -77,6 +98,16 @@ class Call {
   int launch_failed(const char* text) const;
 
  private:
+  /// What is known of a tensor that is well-formed: on the right device, of a type that is taken, with at
+  /// least so many dimensions, contiguous in the last one; `data` is null only if there is nothing.
+  struct View {
+    char* data = nullptr;
+    std::int64_t count = 0;
+    ElementType type = ElementType::unknown;
+    const tvm_ffi::Tensor* tensor = nullptr;
+  };
+  bool sound(int index, tvm_ffi::DeviceType device, std::span<const ElementType> allowed,
+             std::int32_t dimensions, View& out) const;
   bool tensor(int index, const tvm_ffi::Tensor*& out) const;
   bool bad(const char* kind, int index, const char* text) const;
   const Signature& signature_;

@@ -23,6 +23,12 @@ inline double load_double(const void* data, ElementType type, std::int64_t index
   }
 }
 
+/// Whole numbers of either width.
+inline std::int64_t load_whole(const void* data, ElementType type, std::int64_t index) {
+  return type == ElementType::int32 ? static_cast<const std::int32_t*>(data)[index]
+                                    : static_cast<const std::int64_t*>(data)[index];
+}
+
 inline void store_double(void* data, ElementType type, std::int64_t index, double value) {
   const auto single = static_cast<float>(value);
   switch (type) {

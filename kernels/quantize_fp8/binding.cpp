@@ -72,9 +72,9 @@ bool read(const Call& call, const Takes& takes, Form form, Operands& o, Rows& x)
   Rows scales;
   if (!call.rows(2, takes.device, takes.values, x) || !call.rows(0, takes.device, takes.out, out))
     return false;
-  if (!call.same_device(x, 0, out) || !call.same_leading(x, 0, out)) return false;
+  if (!call.same_device(*x.tensor, 0, *out.tensor) || !call.same_leading(x, 0, out)) return false;
   if (out.cols != x.cols) return call.bad_value(0, "must have the columns of `x`", out.cols, x.cols);
-  if (!call.per_row(1, takes.device, takes.scales, x, scales)) return false;
+  if (!call.per_row(1, takes.device, takes.scales, *x.tensor, 1, scales)) return false;
   Rows residual;
   if (form == Form::fused_add && !read_like(call, takes, x, kFirst, residual)) return false;
   const int norm = form == Form::fused_add ? kFirst + 1 : kFirst;

@@ -1,3 +1,4 @@
+#include <bit>
 #include <cmath>
 
 #include "common/parallel.h"
@@ -31,20 +32,16 @@ float sum_of_squares(const float* values, std::int64_t n) {
   return sum;
 }
 
-/// The largest magnitude, `most` at least. NaN is passed over.
+/// The largest magnitude, `most` at least. NaN is passed over. The bits of numbers that are not negative are
+/// ordered as whole numbers, whose largest the compiler finds with vectors.
 float largest(const float* values, std::int64_t n, float most) {
-  float lanes[kLanes] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (std::int64_t k = 0; k < kLanes; ++k) {
-      const float magnitude = std::fabs(values[i + k]);
-      lanes[k] = magnitude > lanes[k] ? magnitude : lanes[k];
-    }
-  for (; i < n; ++i)
-    lanes[0] = std::fabs(values[i]) > lanes[0] ? std::fabs(values[i]) : lanes[0];
-  for (const float lane : lanes)
-    most = lane > most ? lane : most;
-  return most;
+  auto bits = std::bit_cast<std::int32_t>(most);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto magnitude = std::bit_cast<std::int32_t>(values[i]) & 0x7fffffff;
+    const std::int32_t number = magnitude > 0x7f800000 ? 0 : magnitude;
+    bits = number > bits ? number : bits;
+  }
+  return std::bit_cast<float>(bits);
 }
 
 /// One row of the operands.

@@ -88,7 +88,8 @@ TEST_CASE("kernels: every CPU variant agrees with its float64 reference", "[kern
     ::unsetenv("KERNELS_CPU_LEVEL");
     seen.insert(variant.kernel);
   }
-  CHECK(seen == std::set<std::string>{"activation", "layer_norm", "quantize_fp8", "rmsnorm", "softmax"});
+  CHECK(seen ==
+        std::set<std::string>{"activation", "layer_norm", "quantize_fp8", "rmsnorm", "rotary", "softmax"});
 }
 
 // Hidden from a plain run by the dot, because KERNELS_TEST_HUB has to name the emulated variants.
@@ -110,7 +111,7 @@ TEST_CASE("kernels: every CUDA variant agrees with its float64 reference", "[.][
     run_all(variant);
     ++variants;
   }
-  CHECK(variants >= 5);
+  CHECK(variants >= 6);
 }
 
 TEST_CASE("kernels: the references agree with formulas written a second time", "[kernels]") {

@@ -175,6 +175,9 @@ void check_bad_tensors(const Subject& subject, std::size_t index) {
     layout = right.layout;
     layout.strides[i] = 0;
     bad_layout("with rows in one place", layout);
+    layout = right.layout;
+    layout.strides[i] = INT64_MAX / 2;
+    if (layout.sizes[i] > 1) bad_layout("with rows beyond all addresses", layout);
   }
 }
 
