@@ -78,12 +78,38 @@ __device__ inline unsigned chunk_of(int held) {
   return static_cast<unsigned>(held) * blockDim.x + threadIdx.x;
 }
 
+/// The largest magnitude in each half of a chunk's words, still packed: unpacked values would stay in twice
+/// the registers until they are needed again. Like fmaxf these instructions pass over NaN.
+__device__ inline __half2 larger(__half2 most, unsigned word) {
+  return __hmax2(most, __habs2(*reinterpret_cast<const __half2*>(&word)));
+}
+__device__ inline __nv_bfloat162 larger(__nv_bfloat162 most, unsigned word) {
+  return __hmax2(most, __habs2(*reinterpret_cast<const __nv_bfloat162*>(&word)));
+}
+template <class Pair>
+__device__ float largest_packed(const uint4& raw, float most) {
+  Pair pair = larger(larger(larger(larger(Pair{}, raw.x), raw.y), raw.z), raw.w);
+  return fmaxf(most, fmaxf(common::load(pair.x), common::load(pair.y)));
+}
+
 /// fmaxf passes over NaN.
 __device__ inline float largest(const float (&values)[kChunk], float most) {
 #pragma unroll
   for (int i = 0; i < kChunk; ++i)
     most = fmaxf(most, fabsf(values[i]));
   return most;
+}
+
+__device__ inline float largest(const Raw<__half>& raw, float most) {
+  return largest_packed<__half2>(raw.vectors[0], most);
+}
+__device__ inline float largest(const Raw<__nv_bfloat16>& raw, float most) {
+  return largest_packed<__nv_bfloat162>(raw.vectors[0], most);
+}
+__device__ inline float largest(const Raw<float>& raw, float most) {
+  float values[kChunk];
+  unpack<float>(raw, values);
+  return largest(values, most);
 }
 
 /// Largest value of a warp. Numbers that are neither negative nor NaN are ordered as their bits are.
@@ -163,12 +189,9 @@ __global__ void __launch_bounds__(kThreadsHeld<kHeld>) quantize_held(const Typed
     else
       held[k] = {};
   Found found;
-  float s[kChunk];
 #pragma unroll
-  for (int k = 0; k < kHeld; ++k) {
-    unpack<T>(held[k], s);
-    found.most = largest(s, found.most);
-  }
+  for (int k = 0; k < kHeld; ++k)
+    found.most = largest(held[k], found.most);
   found = over_block<Form::plain>(found, scratch);
   const Scaling scaling = scaling_of<Form::plain>(found, o.cols, o.eps);
   if (threadIdx.x == 0) o.scales[r] = scaling.scale;
@@ -176,6 +199,7 @@ __global__ void __launch_bounds__(kThreadsHeld<kHeld>) quantize_held(const Typed
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
     if (chunk_of(k) >= chunks) continue;
+    float s[kChunk];
     unpack<T>(held[k], s);
 #pragma unroll
     for (int i = 0; i < kChunk; ++i)
