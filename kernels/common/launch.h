@@ -70,7 +70,7 @@ inline int capability_major(int device) {
 /// it is more than one.
 struct Launch {
   dim3 blocks;
-  unsigned threads;
+  dim3 threads;
   int device;
   cudaStream_t stream;
   unsigned cluster = 1;
@@ -93,11 +93,11 @@ inline cudaError_t start(const void* kernel, const Launch& launch, void** argume
   }
   cudaError_t error = cudaSuccess;
   if (count == 0) {
-    error = cudaLaunchKernel(kernel, launch.blocks, dim3(launch.threads), arguments, 0, launch.stream);
+    error = cudaLaunchKernel(kernel, launch.blocks, launch.threads, arguments, 0, launch.stream);
   } else {
     cudaLaunchConfig_t config{};
     config.gridDim = launch.blocks;
-    config.blockDim = dim3(launch.threads);
+    config.blockDim = launch.threads;
     config.stream = launch.stream;
     config.attrs = attributes;
     config.numAttrs = count;

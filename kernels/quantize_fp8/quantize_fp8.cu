@@ -6,27 +6,25 @@ namespace {
 
 constexpr unsigned kMostThreads = 1024;
 constexpr std::int64_t kMostRows = 0x7fffffff;
-// Chunks of a row up to which a thread holds one, two or four of them (eight: so that it is still read once).
-constexpr std::int64_t kHeldOne = 256;
-constexpr std::int64_t kHeldTwo = 1024;
-constexpr std::int64_t kHeldFour = 4 * kThreadsHeld<4>;
-constexpr std::int64_t kHeldEight = 8 * kThreadsHeld<8>;
 
 template <class T>
-cudaError_t start(const void* kernel, Typed<T> typed, std::int64_t threads, cudaStream_t stream) {
+cudaError_t start(const void* kernel, const Typed<T>& typed, std::int64_t threads, const Place& place) {
   const auto blocks = static_cast<unsigned>(typed.rows < kMostRows ? typed.rows : kMostRows);
-  void* args[] = {&typed};
-  return cudaLaunchKernel(kernel, dim3(blocks), dim3(common::round_to_warps(threads, kMostThreads)), args, 0,
-                          stream);
+  return common::start_with(kernel,
+                            {.blocks = blocks,
+                             .threads = common::round_to_warps(threads, kMostThreads),
+                             .device = place.device,
+                             .stream = static_cast<cudaStream_t>(place.stream)},
+                            typed);
 }
 
 template <class T, Form kForm, int kHeld>
-cudaError_t start_held(const Typed<T>& typed, std::int64_t chunks, cudaStream_t stream) {
+cudaError_t start_held(const Typed<T>& typed, std::int64_t chunks, const Place& place) {
   const std::int64_t threads = (chunks + kHeld - 1) / kHeld;
   if constexpr (kForm == Form::plain)
-    return start(reinterpret_cast<const void*>(&quantize_held<T, kHeld>), typed, threads, stream);
+    return start(reinterpret_cast<const void*>(&quantize_held<T, kHeld>), typed, threads, place);
   else
-    return start(reinterpret_cast<const void*>(&norm_held<T, kHeld, kForm>), typed, threads, stream);
+    return start(reinterpret_cast<const void*>(&norm_held<T, kHeld, kForm>), typed, threads, place);
 }
 
 template <class T>
@@ -41,7 +39,7 @@ bool wide_enough(const Operands& o) {
 }
 
 template <class T, Form kForm>
-cudaError_t choose(const Operands& o, cudaStream_t stream) {
+cudaError_t choose(const Operands& o, const Place& place) {
   const Typed<T> typed{static_cast<std::uint8_t*>(o.out),
                        static_cast<float*>(o.scales),
                        static_cast<const T*>(o.x),
@@ -55,18 +53,18 @@ cudaError_t choose(const Operands& o, cudaStream_t stream) {
                        static_cast<float>(o.eps)};
   const std::int64_t chunks = o.cols / kChunk;
   const bool wide = wide_enough<T>(o);
-  if (wide && chunks <= kHeldOne) return start_held<T, kForm, 1>(typed, chunks, stream);
-  if (wide && chunks <= kHeldTwo) return start_held<T, kForm, 2>(typed, chunks, stream);
-  if (wide && chunks <= kHeldFour) return start_held<T, kForm, 4>(typed, chunks, stream);
+  if (wide && chunks <= common::kRowOfOne) return start_held<T, kForm, 1>(typed, chunks, place);
+  if (wide && chunks <= common::kRowOfTwo) return start_held<T, kForm, 2>(typed, chunks, place);
+  if (wide && chunks <= common::kRowOfFour) return start_held<T, kForm, 4>(typed, chunks, place);
   if constexpr (kForm == Form::plain && sizeof(T) == 2)  // what else it would hold leaves no registers
-    if (wide && chunks <= kHeldEight) return start_held<T, kForm, 8>(typed, chunks, stream);
-  return start(reinterpret_cast<const void*>(&quantize_any<T, kForm>), typed, o.cols, stream);
+    if (wide && chunks <= common::kRowOfEight) return start_held<T, kForm, 8>(typed, chunks, place);
+  return start(reinterpret_cast<const void*>(&quantize_any<T, kForm>), typed, o.cols, place);
 }
 
 template <class T>
-cudaError_t choose_form(const Operands& o, cudaStream_t stream) {
-  if (o.weight == nullptr) return choose<T, Form::plain>(o, stream);
-  return o.residual == nullptr ? choose<T, Form::norm>(o, stream) : choose<T, Form::fused_add>(o, stream);
+cudaError_t choose_form(const Operands& o, const Place& place) {
+  if (o.weight == nullptr) return choose<T, Form::plain>(o, place);
+  return o.residual == nullptr ? choose<T, Form::norm>(o, place) : choose<T, Form::fused_add>(o, place);
 }
 
 }  // namespace
@@ -75,17 +73,16 @@ const char* launch(const Operands& o, Place place) {
   if (o.rows == 0) return nullptr;
   const common::CurrentDevice current(place.device);
   cudaError_t error = current.error();
-  const auto stream = static_cast<cudaStream_t>(place.stream);
   if (error == cudaSuccess) {
     switch (o.type) {
       case common::ElementType::float32:
-        error = choose_form<float>(o, stream);
+        error = choose_form<float>(o, place);
         break;
       case common::ElementType::float16:
-        error = choose_form<__half>(o, stream);
+        error = choose_form<__half>(o, place);
         break;
       default:
-        error = choose_form<__nv_bfloat16>(o, stream);
+        error = choose_form<__nv_bfloat16>(o, place);
         break;
     }
   }

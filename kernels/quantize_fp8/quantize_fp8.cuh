@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "common/float8.cuh"
+#include "common/held.cuh"
 #include "common/vector.cuh"
 #include "quantize_fp8/quantize_fp8.h"
 
@@ -73,9 +74,9 @@ __device__ void write(const float (&in)[kChunk], T* row, unsigned chunk) {
   }
 }
 
-/// The chunks of one row that a thread holds: every blockDim.x-th.
+/// The chunks of one row that a thread holds, as others hold vectors.
 __device__ inline unsigned chunk_of(int held) {
-  return static_cast<unsigned>(held) * blockDim.x + threadIdx.x;
+  return common::vector_of(held);
 }
 
 /// The largest magnitude in each half of a chunk's words, still packed: unpacked values would stay in twice
@@ -116,11 +117,6 @@ __device__ inline float largest(const Raw<float>& raw, float most) {
 __device__ inline float warp_most(float value) {
   return __uint_as_float(__reduce_max_sync(0xffffffffU, __float_as_uint(value)));
 }
-__device__ inline float warp_sum(float value) {
-  for (int offset = 16; offset > 0; offset /= 2)
-    value += __shfl_xor_sync(0xffffffffU, value, offset);
-  return value;
-}
 
 /// What is known of a row: of a thread's part at first, then of all of it.
 struct Found {
@@ -141,7 +137,7 @@ __device__ Found over_block(Found found, Scratch& scratch) {
   const unsigned warp = threadIdx.x / 32;
   const unsigned lane = threadIdx.x % 32;
   found.most = warp_most(found.most);
-  if constexpr (kForm != Form::plain) found.squares = warp_sum(found.squares);
+  if constexpr (kForm != Form::plain) found.squares = common::warp_sum(found.squares);
   if (lane == 0) {
     scratch.most[warp] = found.most;
     if constexpr (kForm != Form::plain) scratch.squares[warp] = found.squares;
@@ -149,7 +145,8 @@ __device__ Found over_block(Found found, Scratch& scratch) {
   __syncthreads();
   const bool has_warp = lane < blockDim.x / 32;
   found.most = warp_most(has_warp ? scratch.most[lane] : 0.0F);
-  if constexpr (kForm != Form::plain) found.squares = warp_sum(has_warp ? scratch.squares[lane] : 0.0F);
+  if constexpr (kForm != Form::plain)
+    found.squares = common::warp_sum(has_warp ? scratch.squares[lane] : 0.0F);
   return found;
 }
 
@@ -165,29 +162,27 @@ __device__ Scaling scaling_of(const Found& found, std::int64_t cols, float eps) 
   if constexpr (kForm != Form::plain)
     norm = cols > 0 ? rsqrtf(found.squares / static_cast<float>(cols) + eps) : 1.0F;
   const float scale = fmaxf(found.most * norm * (1.0F / kMost), kLeastScale);
-  return {scale, norm / scale};
+  return {scale, __fdividef(norm, scale)};
 }
-
-/// Threads of a block that holds so many chunks each: as many registers as they need are left to each.
-template <int kHeld>
-inline constexpr int kThreadsHeld = kHeld == 1 ? 256 : 512;
 
 /// One block per row, which stays in registers as it was read, so memory is read once. Needs rows of x
 /// aligned to 16 bytes and those of out to 8, a multiple of 8 columns, cols <= kHeld * blockDim.x * 8 and a
 /// block for each row.
 template <class T, int kHeld>
-__global__ void __launch_bounds__(kThreadsHeld<kHeld>) quantize_held(const Typed<T> o) {
+__global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) quantize_held(const Typed<T> o) {
   __shared__ Scratch scratch;
   const auto chunks = static_cast<unsigned>(o.cols / kChunk);
   const auto r = static_cast<std::int64_t>(blockIdx.x);
   const T* x = o.x + r * o.x_stride;
   Raw<T> held[kHeld];
+  common::wait_for_previous();
 #pragma unroll
   for (int k = 0; k < kHeld; ++k)
     if (chunk_of(k) < chunks)
       read(x, chunk_of(k), held[k]);
     else
       held[k] = {};
+  common::let_next_start();
   Found found;
 #pragma unroll
   for (int k = 0; k < kHeld; ++k)
@@ -212,7 +207,7 @@ __global__ void __launch_bounds__(kThreadsHeld<kHeld>) quantize_held(const Typed
 /// the products are held in float32: as large as values and weights together in 16 bits. Needs the same, also
 /// of the residual and the weights.
 template <class T, int kHeld, Form kForm>
-__global__ void __launch_bounds__(kThreadsHeld<kHeld>) norm_held(const Typed<T> o) {
+__global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) norm_held(const Typed<T> o) {
   __shared__ Scratch scratch;
   const auto chunks = static_cast<unsigned>(o.cols / kChunk);
   const auto r = static_cast<std::int64_t>(blockIdx.x);
@@ -223,13 +218,15 @@ __global__ void __launch_bounds__(kThreadsHeld<kHeld>) norm_held(const Typed<T> 
   Raw<T> weights[kHeld];
 #pragma unroll
   for (int k = 0; k < kHeld; ++k)
+    if (chunk_of(k) < chunks) read(o.weight, chunk_of(k), weights[k]);
+  common::wait_for_previous();
+#pragma unroll
+  for (int k = 0; k < kHeld; ++k)
     if (chunk_of(k) < chunks) {
       read(x, chunk_of(k), in[k]);
       if constexpr (kForm == Form::fused_add) read<T>(residual, chunk_of(k), added[k]);
     }
-#pragma unroll
-  for (int k = 0; k < kHeld; ++k)
-    if (chunk_of(k) < chunks) read(o.weight, chunk_of(k), weights[k]);
+  common::let_next_start();
   Found found;
   float s[kHeld][kChunk];
 #pragma unroll
@@ -270,6 +267,7 @@ __global__ void __launch_bounds__(kThreadsHeld<kHeld>) norm_held(const Typed<T> 
 template <class T, Form kForm>
 __global__ void __launch_bounds__(1024) quantize_any(const Typed<T> o) {
   __shared__ Scratch scratch;
+  common::wait_for_previous();
   for (std::int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
     const T* x = o.x + r * o.x_stride;
     T* residual = kForm == Form::fused_add ? o.residual + r * o.residual_stride : nullptr;
@@ -297,6 +295,7 @@ __global__ void __launch_bounds__(1024) quantize_any(const Typed<T> o) {
     }
     __syncthreads();
   }
+  common::let_next_start();
 }
 
 }  // namespace kernels::quantize_fp8

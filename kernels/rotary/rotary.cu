@@ -33,9 +33,13 @@ unsigned heads_of_block(unsigned heads, unsigned vectors) {
 }
 
 template <class T>
-cudaError_t start(const void* kernel, dim3 grid, dim3 block, Typed<T> typed, cudaStream_t stream) {
-  void* args[] = {&typed};
-  return cudaLaunchKernel(kernel, grid, block, args, 0, stream);
+cudaError_t start(const void* kernel, dim3 blocks, dim3 threads, const Typed<T>& typed, const Place& place) {
+  return common::start_with(kernel,
+                            {.blocks = blocks,
+                             .threads = threads,
+                             .device = place.device,
+                             .stream = static_cast<cudaStream_t>(place.stream)},
+                            typed);
 }
 
 template <class T>
@@ -52,7 +56,7 @@ TypedHeads<T> typed_heads(const Heads& heads) {
 }
 
 template <Style kStyle, class T>
-cudaError_t choose_width(const Operands& o, cudaStream_t stream) {
+cudaError_t choose_width(const Operands& o, const Place& place) {
   constexpr std::int64_t kWidth = 16 / sizeof(T);
   const std::int64_t half = o.rotary_dim / 2;
   const std::int64_t heads = o.query.heads + o.key.heads;
@@ -71,19 +75,19 @@ cudaError_t choose_width(const Operands& o, cudaStream_t stream) {
     const std::int64_t pieces = (heads * half + kLeastThreads - 1) / kLeastThreads;
     const dim3 grid(static_cast<unsigned>(pieces < kMostHeads ? pieces : kMostHeads), token_blocks(o.tokens));
     return start(reinterpret_cast<const void*>(&rotate_any<kStyle, T>), grid, dim3(kLeastThreads), typed,
-                 stream);
+                 place);
   }
   const auto vectors = static_cast<unsigned>(half / kWidth);
   const auto all = static_cast<unsigned>(heads);
   const unsigned each = heads_of_block(all, vectors);
   return start(reinterpret_cast<const void*>(&rotate<kStyle, T>),
-               dim3((all + each - 1) / each, token_blocks(o.tokens)), dim3(vectors, each), typed, stream);
+               dim3((all + each - 1) / each, token_blocks(o.tokens)), dim3(vectors, each), typed, place);
 }
 
 template <class T>
-cudaError_t choose_style(Style style, const Operands& o, cudaStream_t stream) {
-  return style == Style::neox ? choose_width<Style::neox, T>(o, stream)
-                              : choose_width<Style::gptj, T>(o, stream);
+cudaError_t choose_style(Style style, const Operands& o, const Place& place) {
+  return style == Style::neox ? choose_width<Style::neox, T>(o, place)
+                              : choose_width<Style::gptj, T>(o, place);
 }
 
 }  // namespace
@@ -92,17 +96,16 @@ const char* launch(Style style, const Operands& o, Place place) {
   if (o.tokens == 0 || o.rotary_dim == 0 || o.query.heads + o.key.heads == 0) return nullptr;
   const common::CurrentDevice current(place.device);
   cudaError_t error = current.error();
-  const auto stream = static_cast<cudaStream_t>(place.stream);
   if (error == cudaSuccess) {
     switch (o.type) {
       case common::ElementType::float32:
-        error = choose_style<float>(style, o, stream);
+        error = choose_style<float>(style, o, place);
         break;
       case common::ElementType::float16:
-        error = choose_style<__half>(style, o, stream);
+        error = choose_style<__half>(style, o, place);
         break;
       default:
-        error = choose_style<__nv_bfloat16>(style, o, stream);
+        error = choose_style<__nv_bfloat16>(style, o, place);
         break;
     }
   }

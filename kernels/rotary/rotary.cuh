@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "common/held.cuh"
 #include "common/vector.cuh"
 #include "rotary/rotary.h"
 
@@ -55,6 +56,7 @@ __global__ void __launch_bounds__(256) rotate(const Typed<T> o) {
   const unsigned v = threadIdx.x;
   const unsigned vectors = blockDim.x;
   if (head >= o.query.heads + o.key.heads) return;
+  common::wait_for_previous();
   for (std::int64_t token = blockIdx.y; token < o.tokens; token += gridDim.y) {
     // First, because what it leads to comes last.
     const auto* cache = reinterpret_cast<const uint4*>(cache_row(o, token));
@@ -67,6 +69,7 @@ __global__ void __launch_bounds__(256) rotate(const Typed<T> o) {
     float sines[kWidth];
     common::unpack<T>(cache[v], cosines);
     common::unpack<T>(cache[vectors + v], sines);
+    common::let_next_start();
     float in[2 * kWidth];
     float out[2 * kWidth];
     float part[kWidth];
@@ -103,6 +106,7 @@ __global__ void __launch_bounds__(128) rotate_any(const Typed<T> o) {
   const std::int64_t pairs = static_cast<std::int64_t>(o.query.heads + o.key.heads) * o.half;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  common::wait_for_previous();
   for (std::int64_t token = blockIdx.y; token < o.tokens; token += gridDim.y) {
     const T* cache = cache_row(o, token);
     for (std::int64_t pair = begin; pair < pairs; pair += step) {
