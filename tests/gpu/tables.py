@@ -28,6 +28,12 @@ class Operation:
         self.kernel, self.function, self.goals, self.few, self.sizes = kernel, function, goals, few, sizes
 
 
+def heads_of(tokens, hidden):
+    """Query heads of 128 and, as in Llama 3, 8 of the key."""
+    return {"tokens": tokens, "heads": hidden // 128, "kv_heads": 8, "head_dim": 128, "half": 64,
+            "max_position": max(tokens, 8192)}
+
+
 # Goals: percent of the limit for at least so many tokens, up to a hidden size; microseconds for one token, without and
 # with dependent launch, at one hidden size.
 GATED = [(4096, 99), (1024, 97), (128, 90)]
@@ -40,6 +46,8 @@ OPERATIONS = {
     "fused_add_rms_norm": Operation("rmsnorm", "fused_add_rms_norm", NORM, {4096: (1.80, 1.57)}),
     "layer_norm": Operation("layer_norm", "layer_norm", [(4096, 99), (1024, 97), (128, 88)], {4096: (2.00, 1.70)}),
     "softmax": Operation("softmax", "softmax", [(4096, 99), (1024, 97), (128, 88)], {4096: (1.97, 1.65), 128256: (4.6, 3.9)}),
+    "rope": Operation("rotary", "rotary_neox", [(4096, 97), (128, 95)], {4096: (1.50, 1.27)}, heads_of),
+    "fp8_quant": Operation("quantize_fp8", "quantize_fp8_per_token", [(4096, 98), (1024, 97), (128, 95)], {4096: (1.65, 1.34)}),
 }
 
 
