@@ -71,6 +71,33 @@ TEST_CASE("torch runner: what an operator raises arrives in its words", "[torch]
   }
 }
 
+TEST_CASE("torch runner: every type of an argument is the one that libtorch takes it for", "[torch]") {
+  struct Row {
+    DType out;
+    DType x;
+    Tolerance tolerance;
+  };
+  for (const auto& row :
+       {Row{DType::float8_e4m3fn, DType::int64, {0.07, 1e-3}},
+        Row{DType::float64, DType::float8_e4m3fn, {0, 1e-6}}, Row{DType::int32, DType::int64, {}},
+        Row{DType::int64, DType::int32, {}}, Row{DType::bfloat16, DType::float16, {1e-2, 1e-2}}}) {
+    INFO(runtime::name_of(row.x) << " to " << runtime::name_of(row.out));
+    auto request = request_for(kKinds[0]);
+    request.function.name = "one_more";
+    request.function.reference = "one_more";
+    request.function.arguments[0].dtype = row.out;
+    request.function.arguments[0].tolerance = row.tolerance;
+    request.function.arguments[1].shape = request.function.arguments[0].shape;
+    request.function.arguments[1].dtype = row.x;
+    if (!runtime::is_floating(row.x)) request.function.arguments[1].below = SizeProduct{300, {}};
+    request.timed.reset();
+    const auto result = run(request);
+    CAPTURE(result.reason);
+    CHECK(result.verdict == Verdict::right);
+    CHECK(result.numerics.checked == 30);
+  }
+}
+
 TEST_CASE("torch runner: a schema other than the workload's is refused before the call", "[torch]") {
   for (const auto& kind : kKinds) {
     CAPTURE(kind.name);

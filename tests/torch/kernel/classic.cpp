@@ -54,6 +54,11 @@ at::Tensor silu_and_mul_returning(at::Tensor& out, const at::Tensor& x) {
   return at::empty({2 << 20}, x.options());
 }
 
+/// In whatever types libtorch believes that it was given.
+void one_more(at::Tensor& out, const at::Tensor& x) {
+  out.copy_(x.to(at::kDouble).add(1));
+}
+
 template <void (*Function)(const View&, const View&)>
 void call(at::Tensor& out, const at::Tensor& x) {
   Function(view(out), view(x));
@@ -65,7 +70,7 @@ TORCH_LIBRARY(TORCH_KERNEL_NAMESPACE, library) {
   library.def("silu_and_mul(Tensor! out, Tensor x) -> ()");
   library.def("silu_and_mul_reference(Tensor! out, Tensor x) -> ()");
   library.def("silu_and_mul_returning(Tensor! out, Tensor x) -> Tensor");
-  for (const char* name : {"picky", "aborting", "hanging"})
+  for (const char* name : {"picky", "aborting", "hanging", "one_more"})
     library.def((std::string(name) + "(Tensor! out, Tensor x) -> ()").c_str());
 }
 
@@ -84,6 +89,7 @@ TORCH_LIBRARY_IMPL(TORCH_KERNEL_NAMESPACE, TORCH_KERNEL_DEVICE, library) {
 }
 
 TORCH_LIBRARY_IMPL(TORCH_KERNEL_NAMESPACE, CPU, library_of_reference) {
+  library_of_reference.impl("one_more", &one_more);
   library_of_reference.impl("silu_and_mul_reference", &silu_and_mul_reference);
 }
 
