@@ -71,6 +71,8 @@ bool read(const Call& call, DeviceType device, std::span<const ElementType> type
     return call.bad_value(1, "must have heads as large as those of `query`", key.cols, query.cols);
   if (!call.per_row(2, device, kPositions, *query.tensor, 2, positions)) return false;
   if (!read_cache(call, device, types, query, cache)) return false;
+  if (positions.cols > 0 && cache.tensor->shape[0] == 0)
+    return call.bad_value(3, "must have a row for each position: rows", 0, 1);
   if (device == kernels::tvm_ffi::kCpu && !positions_fit(call, positions, cache)) return false;
   operands = {heads_of(query), heads_of(key),    positions.data, cache.data,    positions.cols,
               cache.cols,      cache.row_stride, query.type,     positions.type};

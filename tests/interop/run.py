@@ -398,6 +398,25 @@ print(json.dumps(float(np.abs(kernel.rms_norm(x, w, 1e-6) - right).max())))
         self.assertLess(error, 1e-5)
 
 
+    def test_rotary_computes_what_numpy_computes(self):
+        error = self.load("rotary", """
+import json, numpy as np
+from kernels import get_kernel
+kernel = get_kernel("acme/rotary", version=1, backend="cpu")
+random = np.random.default_rng(1)
+q, k, cache = (random.standard_normal(shape, dtype=np.float32) for shape in ((5, 4, 32), (5, 2, 32), (9, 16)))
+positions = random.integers(0, 9, 5)
+def turned(x):
+    cos, sin = cache[positions, None, :8].astype(np.float64), cache[positions, None, 8:]
+    a, b = x[..., :8], x[..., 8:16]
+    return np.concatenate((a * cos - b * sin, b * cos + a * sin, x[..., 16:]), axis=-1)
+right = turned(q), turned(k)
+kernel.rotary_neox(q, k, positions, cache)
+print(json.dumps(float(max(np.abs(q - right[0]).max(), np.abs(k - right[1]).max()))))
+""")
+        self.assertLess(error, 1e-5)
+
+
 class LockFiles(Interop):
     """kernels.lock as each side writes it, byte for byte."""
 

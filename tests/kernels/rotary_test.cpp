@@ -106,6 +106,8 @@ TEST_CASE("rotary: a cache of odd columns, or of more than a head has, is refuse
   check_refused(call, "`cos_sin_cache` must have an even number of columns");
   call.cache_layout = {{2, 8}, {8, 1}};
   check_refused(call, "`cos_sin_cache` must not have more columns than a head has elements");
+  call.cache_layout = Layout::dense({0, 4});
+  check_refused(call, "`cos_sin_cache` must have a row for each position");
   call.cache_layout = Layout::dense({5, 2, 2});
   check_refused(call, "`cos_sin_cache` must have two dimensions");
 }
