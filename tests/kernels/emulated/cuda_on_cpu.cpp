@@ -3,6 +3,7 @@
 #include <barrier>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -44,6 +45,18 @@ struct Cluster {
 /// asks for static storage of them (-ftls-model=initial-exec).
 thread_local char storage_mark;
 
+/// Stacks for the fibers of one block at a time, kept for the next block of this thread. Not cleared: that
+/// would take longer than what runs on them.
+char* stacks_of(unsigned fibers) {
+  thread_local std::unique_ptr<char[]> stacks;
+  thread_local unsigned most = 0;
+  if (fibers > most) {
+    stacks.reset(new char[fibers * kStackBytes]);
+    most = fibers;
+  }
+  return stacks.get();
+}
+
 class Block {
  public:
   Block(dim3 grid, dim3 size, uint3 index, unsigned rank, Cluster& cluster, Kernel kernel,
@@ -62,7 +75,7 @@ class Block {
     cluster_.begun.arrive_and_wait();
     const unsigned count = size_.x * size_.y * size_.z;
     fibers_.resize(count);
-    stacks_.resize(count * kStackBytes);
+    stacks_ = stacks_of(count);
     ended_.assign(count, false);
     warps_.resize((count + 31) / 32);
     running_ = count;
@@ -143,7 +156,7 @@ class Block {
   void begin(unsigned thread) {
     ucontext_t& fiber = fibers_[thread];
     getcontext(&fiber);
-    fiber.uc_stack.ss_sp = stacks_.data() + thread * kStackBytes;
+    fiber.uc_stack.ss_sp = stacks_ + thread * kStackBytes;
     fiber.uc_stack.ss_size = kStackBytes;
     fiber.uc_link = nullptr;
     makecontext(&fiber, &Block::main, 0);
@@ -174,7 +187,7 @@ class Block {
   Kernel kernel_;
   const Arguments& arguments_;
   std::vector<ucontext_t> fibers_;
-  std::vector<char> stacks_;
+  char* stacks_ = nullptr;
   std::vector<bool> ended_;
   std::vector<Warp> warps_;
   ucontext_t scheduler_{};
@@ -192,13 +205,15 @@ thread_local Block* Block::current = nullptr;
 void run_cluster(dim3 grid, dim3 size, uint3 first, unsigned blocks, const void* kernel,
                  const Arguments& arguments) {
   Cluster cluster(blocks);
+  const auto run = [&](unsigned rank) {
+    Block(grid, size, {first.x + rank, first.y, first.z}, rank, cluster,
+          reinterpret_cast<Kernel>(const_cast<void*>(kernel)), arguments)
+        .run();
+  };
+  if (blocks == 1) return run(0);
   std::vector<std::thread> threads;
   for (unsigned rank = 0; rank < blocks; ++rank)
-    threads.emplace_back([&, rank] {
-      Block(grid, size, {first.x + rank, first.y, first.z}, rank, cluster,
-            reinterpret_cast<Kernel>(const_cast<void*>(kernel)), arguments)
-          .run();
-    });
+    threads.emplace_back(run, rank);
   for (auto& thread : threads)
     thread.join();
 }
