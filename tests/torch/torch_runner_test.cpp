@@ -54,7 +54,7 @@ TEST_CASE("torch runner: a library is right and measured, without Python, also w
     CAPTURE(result.reason);
     REQUIRE(result.verdict == Verdict::right);
     REQUIRE(result.timing);
-    CHECK(result.timing->find(SeriesKind::cold)->samples.size() >= 12);
+    CHECK_FALSE(result.timing->find(SeriesKind::cold)->samples.empty());
     CHECK(result.numerics.checked > 8000);
   }
 }
