@@ -172,9 +172,22 @@ The layers that transformers run between their matrix products, for float32, flo
 devices of compute capability 8.0 and up. Each folder is one kernel as the Hub has it: its README says the mathematics
 and the idea, its `workloads.toml` the shapes of real models and the tolerances.
 
+| kernel | functions |
+|---|---|
+| [activation](activation/README.md) | `silu_and_mul`, `gelu_and_mul`, `gelu_tanh_and_mul` |
+| [layer_norm](layer_norm/README.md) | `layer_norm`, `layer_norm_no_bias` |
+| [quantize_fp8](quantize_fp8/README.md) | `quantize_fp8_per_token`, `rms_norm_quantize_fp8`, `fused_add_rms_norm_quantize_fp8` |
+| [rmsnorm](rmsnorm/README.md) | `rms_norm`, `fused_add_rms_norm` |
+| [rotary](rotary/README.md) | `rotary_neox`, `rotary_gptj` |
+| [softmax](softmax/README.md) | `softmax` |
+
 Every function checks shapes, strides, types and alignment before it launches anything, uses only the given stream,
 allocates nothing, waits for nothing, may be captured by CUDA graphs, and gives the same bits from run to run. Rows may
-be padded, and any size is right; sizes and addresses off the 16-byte grid take a slower path.
+be padded, and any size is right; sizes and addresses off the 16-byte grid take a slower path. Programmatic dependent
+launch is an option, `KERNELS_DEPENDENT_LAUNCH=1`, off by default.
+
+The CPU variants of all, and their CUDA code as it runs on the CPU (`tests/kernels/emulated`), are compared with float64
+references in every run of the tests; `tests/gpu/run.sh` does the same on a GPU.
 """
 
 
@@ -183,6 +196,9 @@ def write(folders):
     cells = peers()
     print(HEAD)
     print("## Measured\n")
+    if not rows:
+        print("Not yet all in one run. What was measured of a kernel, and when, is in its README.")
+        return
     for name, day in sorted(devices.items()):
         print(f"{name}, {day}, by `tests/gpu/run.sh run FOLDER tables`.")
     print("""
