@@ -31,6 +31,7 @@ carry() {
   rm -rf "$folder/hub" "$folder/planted" && cp -r "$build/hub" "$folder/hub" && cp -r "$build/gpu-planted" "$folder/planted" || return 1
   cp "$(dirname "$0")/verdicts.py" "$(dirname "$0")/agreement.py" "$(dirname "$0")/variants.py" \
     "$(dirname "$0")/python_scripts.py" "$(dirname "$0")/tables.py" "$(dirname "$0")/peers-h100.csv" \
+    "$(dirname "$0")/../bench/gpu_peers.py" \
     "$(dirname "$0")/../inspect/gpu_code_agreement.py" "$folder/" || return 1
   cp "$0" "$folder/run.sh"
   du -sh "$folder"
@@ -172,14 +173,19 @@ python_part() {
     --provider "$folder/lib/libtvm_ffi.so" --save "$results/python.json"
 }
 
-# What kernels/README.md says: every kernel at every shape that other libraries were measured at. KERNELS_TABLES narrows
-# it (`--kernel softmax --most-tokens 4096`), for machines that are lent for minutes.
+# What kernels/README.md says: every kernel at every shape that other libraries were measured at. KERNELS_TABLES and
+# KERNELS_PEERS narrow it (`--kernel softmax --most-tokens 4096`, `--op softmax`), for machines that are lent for minutes.
 tables_part() {
   chmod +x "$folder/kernels"
   mkdir -p "$folder/lib/kernels" && cp "$folder"/lib/lib*.so "$folder/lib/kernels/"
   # shellcheck disable=SC2086
   lines=40 step tables timeout 3000 python3 "$folder/tables.py" measure --program "$folder/kernels" \
     --provider "$folder/lib/libtvm_ffi.so" --hub "$folder/hub" --out "$results/tables" ${KERNELS_TABLES:-}
+  if python3 -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
+    # shellcheck disable=SC2086
+    lines=20 step peers timeout 3000 python3 "$folder/gpu_peers.py" --cells "$folder/peers-h100.csv" --out "$results/tables" \
+      ${KERNELS_PEERS:-}
+  fi
   lines=400 step tables.md python3 "$folder/tables.py" write "$results/tables"
   tar -C "$results" -czf "$results/tables.tar.gz" tables && rm -rf "$results/tables"
 }

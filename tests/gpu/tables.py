@@ -73,6 +73,25 @@ def peers():
     return cells
 
 
+def peers_now(folders):
+    """What tests/bench/gpu_peers.py measured beside us, in the form of `peers`, and the text that says with what."""
+    cells, texts = {}, []
+    for folder in folders:
+        file = Path(folder) / "peers.json"
+        if not file.is_file():
+            continue
+        found = json.loads(file.read_text())
+        for row in found["rows"]:
+            modes = cells.setdefault((row["op"], row["dtype"], row["tokens"], row["hidden"]), {})
+            if row["mode"] not in modes or row["us"] < float(modes[row["mode"]]["best_peer_us"]):
+                modes[row["mode"]] = {"best_peer": row["contender"], "best_peer_us": row["us"]}
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(found["versions"].items()))
+        texts.append(f"Peers in the same run, {found['day']}, {found['device']}: {versions}.")
+        texts += [f"- not measured: {name} ({reason})" for name, reason in sorted(found["absent"].items())]
+        texts += [f"- not measured: {failure}" for failure in found["failures"]]
+    return cells, texts
+
+
 def workload_text(op, dtype, tokens, hidden):
     operation = OPERATIONS[op]
     sizes = ", ".join(f"{name} = {size}" for name, size in operation.sizes(tokens, hidden).items())
@@ -114,6 +133,8 @@ def read_results(folders):
     by_function = {operation.function: op for op, operation in OPERATIONS.items()}
     for folder in folders:
         for file in sorted(Path(folder).glob("*.json")):
+            if file.name == "peers.json":
+                continue
             results = json.loads(file.read_text())
             for device in results["devices"]:
                 devices[f"{device['name']} (driver {device['driver']})"] = results["started"][:10]
@@ -193,7 +214,10 @@ references in every run of the tests; `tests/gpu/run.sh` does the same on a GPU.
 
 def write(folders):
     rows, devices = read_results(folders)
-    cells = peers()
+    cells, beside = peers_now(folders)
+    for key, modes in peers().items():
+        if not beside:
+            cells[key] = modes
     print(HEAD)
     print("## Measured\n")
     if not rows:
@@ -204,9 +228,13 @@ def write(folders):
     print("""
 Median of calls inside CUDA graphs, in microseconds; `cold`: nothing of the operands in the cache; `warm`: all of them.
 The limit is the fastest of up to eighteen plain streams of the same traffic in the same state of the cache, sampled in
-the same turns. `peer`: how many times faster than the best other library in `tests/gpu/peers-h100.csv`, cold and warm;
-one that ends in `_pdl` overlaps with the launch before it, which these figures do not.
+the same turns. `peer`: how many times faster than the best other library, cold and warm.
 """)
+    if beside:
+        print("\n".join(beside) + "\n")
+    else:
+        print("The peers are those of `tests/gpu/peers-h100.csv`; one that ends in `_pdl` overlaps with the launch before it, which\n"
+              "these figures do not.\n")
     misses = []
     for op in OPERATIONS:
         keys = sorted(key for key in rows if key[0] == op)
