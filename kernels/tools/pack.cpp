@@ -69,6 +69,14 @@ Result<Request> parse(int argc, char** argv) {
                  options["--variant"], options["--backend"], split(options["--archs"])};
 }
 
+/// What the Python package takes for one: ^[a-z][-a-z0-9]*[a-z0-9]$.
+bool is_kernel_name(std::string_view name) {
+  const auto is_letter = [](char c) { return c >= 'a' && c <= 'z'; };
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  return name.size() >= 2 && is_letter(name.front()) && name.back() != '-' &&
+         std::ranges::all_of(name, [&](char c) { return is_letter(c) || is_digit(c) || c == '-'; });
+}
+
 Result<KernelInfo> read_info(const fs::path& path) {
   auto text = kernels::read_file(path);
   if (!text) return std::unexpected(std::move(text).error());
@@ -81,6 +89,11 @@ Result<KernelInfo> read_info(const fs::path& path) {
     if (const auto* list = table["python-depends"].as_array())
       for (const auto& entry : *list)
         info.python_depends.push_back(entry.value_or(std::string()));
+    if (!info.name.empty() && !is_kernel_name(info.name))
+      return kernels::fail(Errc::invalid_argument,
+                           "`" + path.string() + "`: `" + info.name +
+                               "` is no name of a kernel: lower-case letters, digits and dashes, "
+                               "a letter first and no dash last, two at least");
     if (info.name.empty() || info.version < 1 || info.license.empty())
       return kernels::fail(Errc::invalid_argument, "`" + path.string() + "` needs name, version and license");
     return info;

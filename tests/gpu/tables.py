@@ -44,10 +44,10 @@ OPERATIONS = {
     "gelu_and_mul": Operation("activation", "gelu_and_mul", [(4096, 98), (1024, 97), (128, 90)], {14336: (1.75, 1.65)}),
     "rms_norm": Operation("rmsnorm", "rms_norm", NORM, {4096: (1.75, 1.45)}),
     "fused_add_rms_norm": Operation("rmsnorm", "fused_add_rms_norm", NORM, {4096: (1.80, 1.57)}),
-    "layer_norm": Operation("layer_norm", "layer_norm", [(4096, 99), (1024, 97), (128, 88)], {4096: (2.00, 1.70)}),
+    "layer_norm": Operation("layer-norm", "layer_norm", [(4096, 99), (1024, 97), (128, 88)], {4096: (2.00, 1.70)}),
     "softmax": Operation("softmax", "softmax", [(4096, 99), (1024, 97), (128, 88)], {4096: (1.97, 1.65), 128256: (4.6, 3.9)}),
     "rope": Operation("rotary", "rotary_neox", [(4096, 97), (128, 95)], {4096: (1.50, 1.27)}, heads_of),
-    "fp8_quant": Operation("quantize_fp8", "quantize_fp8_per_token", [(4096, 98), (1024, 97), (128, 95)], {4096: (1.65, 1.34)}),
+    "fp8_quant": Operation("quantize-fp8", "quantize_fp8_per_token", [(4096, 98), (1024, 97), (128, 95)], {4096: (1.65, 1.34)}),
 }
 
 
@@ -196,8 +196,8 @@ and the idea, its `workloads.toml` the shapes of real models and the tolerances.
 | kernel | functions |
 |---|---|
 | [activation](activation/README.md) | `silu_and_mul`, `gelu_and_mul`, `gelu_tanh_and_mul` |
-| [layer_norm](layer_norm/README.md) | `layer_norm`, `layer_norm_no_bias` |
-| [quantize_fp8](quantize_fp8/README.md) | `quantize_fp8_per_token`, `rms_norm_quantize_fp8`, `fused_add_rms_norm_quantize_fp8` |
+| [layer-norm](layer_norm/README.md) | `layer_norm`, `layer_norm_no_bias` |
+| [quantize-fp8](quantize_fp8/README.md) | `quantize_fp8_per_token`, `rms_norm_quantize_fp8`, `fused_add_rms_norm_quantize_fp8` |
 | [rmsnorm](rmsnorm/README.md) | `rms_norm`, `fused_add_rms_norm` |
 | [rotary](rotary/README.md) | `rotary_neox`, `rotary_gptj` |
 | [softmax](softmax/README.md) | `softmax` |

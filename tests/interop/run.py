@@ -398,6 +398,33 @@ print(json.dumps(float(np.abs(kernel.rms_norm(x, w, 1e-6) - right).max())))
         self.assertLess(error, 1e-5)
 
 
+    def test_layer_norm_computes_what_numpy_computes(self):
+        error = self.load("layer-norm", """
+import json, numpy as np
+from kernels import get_kernel
+kernel = get_kernel("acme/layer-norm", version=1, backend="cpu")
+random = np.random.default_rng(1)
+x = random.standard_normal((5, 64), dtype=np.float32) + 3
+w, b = random.standard_normal(64, dtype=np.float32), random.standard_normal(64, dtype=np.float32)
+d = x.astype(np.float64) - x.astype(np.float64).mean(-1, keepdims=True)
+right = d / np.sqrt((d ** 2).mean(-1, keepdims=True) + 1e-5) * w
+print(json.dumps(float(max(np.abs(kernel.layer_norm(x, w, b) - right - b).max(),
+                           np.abs(kernel.layer_norm(x, w) - right).max()))))
+""")
+        self.assertLess(error, 1e-5)
+
+    def test_softmax_computes_what_numpy_computes(self):
+        error = self.load("softmax", """
+import json, numpy as np
+from kernels import get_kernel
+kernel = get_kernel("acme/softmax", version=1, backend="cpu")
+x = np.random.default_rng(1).standard_normal((5, 64), dtype=np.float32) * 5
+x[0, 3] = -np.inf
+e = np.exp(x.astype(np.float64) - x.max(-1, keepdims=True))
+print(json.dumps(float(np.abs(kernel.softmax(x) - e / e.sum(-1, keepdims=True)).max())))
+""")
+        self.assertLess(error, 1e-6)
+
     def test_rotary_computes_what_numpy_computes(self):
         error = self.load("rotary", """
 import json, numpy as np

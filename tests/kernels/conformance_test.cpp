@@ -89,7 +89,7 @@ TEST_CASE("kernels: every CPU variant agrees with its float64 reference", "[kern
     seen.insert(variant.kernel);
   }
   CHECK(seen ==
-        std::set<std::string>{"activation", "layer_norm", "quantize_fp8", "rmsnorm", "rotary", "softmax"});
+        std::set<std::string>{"activation", "layer-norm", "quantize-fp8", "rmsnorm", "rotary", "softmax"});
 }
 
 // Hidden from a plain run by the dot, because KERNELS_TEST_HUB has to name the emulated variants.

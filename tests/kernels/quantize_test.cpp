@@ -35,12 +35,12 @@ std::uint8_t expected(float value) {
 
 runtime::KernelLibrary open_library() {
   for (const auto& variant : test::built_variants()) {
-    if (variant.cuda || variant.kernel != "quantize_fp8") continue;
+    if (variant.cuda || variant.kernel != "quantize-fp8") continue;
     auto library = runtime::KernelLibrary::open(variant.library, test::provider_path());
     if (!library) FAIL(describe(library.error()));
     return std::move(*library);
   }
-  FAIL("quantize_fp8 is not built");
+  FAIL("quantize-fp8 is not built");
   std::abort();
 }
 
