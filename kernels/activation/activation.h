@@ -3,7 +3,6 @@
 #include <cstdint>
 
 #include "common/dtype.h"
-#include "common/place.h"
 
 namespace kernels::activation {
 
@@ -20,7 +19,11 @@ struct Operands {
   common::ElementType type;
 };
 
-using common::Place;
+/// Where the launch goes; unused on the CPU.
+struct Place {
+  int device;
+  void* stream;
+};
 
 /// out[r, c] = activation(x[r, c]) * x[r, cols + c]
 ///

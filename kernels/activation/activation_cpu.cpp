@@ -1,9 +1,9 @@
 #include <cmath>
 
 #include "activation/activation.h"
-#include "common/cpu_rows.h"
 #include "common/exp.h"
 #include "common/parallel.h"
+#include "common/processor.h"
 
 namespace kernels::activation::KERNELS_CPU_LEVEL {
 namespace {
@@ -37,24 +37,30 @@ float apply(float v, float e) {
   return v / (1.0F + e);
 }
 
-/// The steps are loops of their own: conversion, exponential and arithmetic vectorise apart, but not
-/// together.
+/// Columns converted at a time. The steps are loops of their own because conversion, exponential and
+/// arithmetic vectorise apart, but not together.
+constexpr std::int64_t kBlock = 256;
+
 template <Activation kActivation, class T>
-void row(T* out, const T* gate, const T* up, std::int64_t cols) {
-  float a[common::kBlock];
-  float b[common::kBlock];
-  float e[common::kBlock];
-  common::for_blocks(cols, [&](std::int64_t begin, std::int64_t n) {
-    common::convert(gate + begin, a, n);
-    common::convert(up + begin, b, n);
+void row(T* __restrict out, const T* __restrict gate, const T* __restrict up, std::int64_t cols) {
+  float a[kBlock];
+  float b[kBlock];
+  float e[kBlock];
+  for (std::int64_t begin = 0; begin < cols; begin += kBlock) {
+    const std::int64_t n = cols - begin < kBlock ? cols - begin : kBlock;
+    for (std::int64_t i = 0; i < n; ++i)
+      a[i] = common::to_float(gate[begin + i]);
+    for (std::int64_t i = 0; i < n; ++i)
+      b[i] = common::to_float(up[begin + i]);
     for (std::int64_t i = 0; i < n; ++i)
       e[i] = exponent<kActivation>(a[i]);
     for (std::int64_t i = 0; i < n; ++i)
       e[i] = common::fast_exp(e[i]);
     for (std::int64_t i = 0; i < n; ++i)
       a[i] = apply<kActivation>(a[i], e[i]) * b[i];
-    common::round_to(a, out + begin, n);
-  });
+    for (std::int64_t i = 0; i < n; ++i)
+      common::from_float(a[i], out[begin + i]);
+  }
 }
 
 template <Activation kActivation, class T>
@@ -83,7 +89,17 @@ void choose(Activation activation, const Operands& o) {
 }  // namespace
 
 const char* launch(Activation activation, const Operands& operands, Place) {
-  common::with_type(operands.type, [&]<class T>() { choose<T>(activation, operands); });
+  switch (operands.type) {
+    case common::ElementType::float32:
+      choose<float>(activation, operands);
+      break;
+    case common::ElementType::float16:
+      choose<common::Half>(activation, operands);
+      break;
+    default:
+      choose<common::Bfloat16>(activation, operands);
+      break;
+  }
   return nullptr;
 }
 

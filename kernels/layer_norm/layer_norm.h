@@ -3,7 +3,6 @@
 #include <cstdint>
 
 #include "common/dtype.h"
-#include "common/place.h"
 
 namespace kernels::layer_norm {
 
@@ -21,7 +20,11 @@ struct Operands {
   common::ElementType type;
 };
 
-using common::Place;
+/// Where the launch goes; unused on the CPU.
+struct Place {
+  int device;
+  void* stream;
+};
 
 /// mean[r]   = mean_c(x[r, c])
 /// out[r, c] = (x[r, c] - mean[r]) * rsqrt(mean_c((x[r, c] - mean[r])^2) + eps) * weight[c] + bias[c]

@@ -1,12 +1,36 @@
 #include <bit>
 #include <cmath>
 
-#include "common/cpu_rows.h"
 #include "common/parallel.h"
+#include "common/processor.h"
 #include "quantize_fp8/quantize_fp8.h"
 
 namespace kernels::quantize_fp8::KERNELS_CPU_LEVEL {
 namespace {
+
+constexpr std::int64_t kBlock = 256;
+constexpr std::int64_t kLanes = 16;
+
+template <class T>
+void convert(const T* __restrict from, float* __restrict to, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i)
+    to[i] = common::to_float(from[i]);
+}
+
+/// Independent partial sums: they vectorise without permission to reorder, and a long row loses no accuracy.
+float sum_of_squares(const float* values, std::int64_t n) {
+  float lanes[kLanes] = {};
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (std::int64_t k = 0; k < kLanes; ++k)
+      lanes[k] += values[i + k] * values[i + k];
+  for (; i < n; ++i)
+    lanes[0] += values[i] * values[i];
+  float sum = 0;
+  for (const float lane : lanes)
+    sum += lane;
+  return sum;
+}
 
 /// The largest magnitude, `most` at least. NaN is passed over. The bits of numbers that are not negative are
 /// ordered as whole numbers, whose largest the compiler finds with vectors.
@@ -31,33 +55,39 @@ struct Row {
 
   /// s for the columns [begin, begin + n).
   void load(std::int64_t begin, std::int64_t n, float* s) const {
-    common::convert(x + begin, s, n);
+    convert(x + begin, s, n);
     if (residual == nullptr) return;
-    float other[common::kBlock];
-    common::convert(residual + begin, other, n);
+    float other[kBlock];
+    convert(residual + begin, other, n);
     for (std::int64_t i = 0; i < n; ++i)
       s[i] += other[i];
   }
 
   void weigh(std::int64_t begin, std::int64_t n, float* s) const {
     if (weight == nullptr) return;
-    float w[common::kBlock];
-    common::convert(weight + begin, w, n);
+    float w[kBlock];
+    convert(weight + begin, w, n);
     for (std::int64_t i = 0; i < n; ++i)
       s[i] *= w[i];
   }
 };
 
+/// Calls `visit(begin, n)` for blocks of columns.
+template <class Visit>
+void for_each_block(std::int64_t cols, Visit visit) {
+  for (std::int64_t begin = 0; begin < cols; begin += kBlock)
+    visit(begin, cols - begin < kBlock ? cols - begin : kBlock);
+}
+
 /// Returns the scale. The values are read twice, the second time from the cache.
 template <class T>
 float quantize(const Row<T>& row, double eps) {
-  float s[common::kBlock];
+  float s[kBlock];
   double squares = 0;
   float most = 0;
-  common::for_blocks(row.cols, [&](std::int64_t begin, std::int64_t n) {
+  for_each_block(row.cols, [&](std::int64_t begin, std::int64_t n) {
     row.load(begin, n, s);
-    if (row.weight != nullptr)
-      squares += static_cast<double>(common::sum_of(n, [&](std::int64_t i) { return s[i] * s[i]; }));
+    if (row.weight != nullptr) squares += static_cast<double>(sum_of_squares(s, n));
     row.weigh(begin, n, s);
     most = largest(s, n, most);
   });
@@ -66,9 +96,11 @@ float quantize(const Row<T>& row, double eps) {
   const float wanted = most * norm * (1.0F / kMost);
   const float scale = wanted > kLeastScale ? wanted : kLeastScale;
   const float factor = norm / scale;
-  common::for_blocks(row.cols, [&](std::int64_t begin, std::int64_t n) {
+  for_each_block(row.cols, [&](std::int64_t begin, std::int64_t n) {
     row.load(begin, n, s);
-    if (row.residual != nullptr) common::round_to(s, row.residual + begin, n);
+    if (row.residual != nullptr)
+      for (std::int64_t i = 0; i < n; ++i)
+        common::from_float(s[i], row.residual[begin + i]);
     row.weigh(begin, n, s);
     common::Float8* __restrict out = row.out + begin;
     for (std::int64_t i = 0; i < n; ++i)
@@ -98,7 +130,17 @@ void rows(const Operands& o) {
 }  // namespace
 
 const char* launch(const Operands& operands, Place) {
-  common::with_type(operands.type, [&]<class T>() { rows<T>(operands); });
+  switch (operands.type) {
+    case common::ElementType::float32:
+      rows<float>(operands);
+      break;
+    case common::ElementType::float16:
+      rows<common::Half>(operands);
+      break;
+    default:
+      rows<common::Bfloat16>(operands);
+      break;
+  }
   return nullptr;
 }
 

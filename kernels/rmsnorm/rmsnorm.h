@@ -3,7 +3,6 @@
 #include <cstdint>
 
 #include "common/dtype.h"
-#include "common/place.h"
 
 namespace kernels::rmsnorm {
 
@@ -22,7 +21,11 @@ struct Operands {
   common::ElementType type;
 };
 
-using common::Place;
+/// Where the launch goes; unused on the CPU.
+struct Place {
+  int device;
+  void* stream;
+};
 
 /// s[r, c]   = x[r, c]                        (plain)
 /// s[r, c]   = x[r, c] + residual[r, c]       (fused; stored to residual)

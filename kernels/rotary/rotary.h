@@ -3,7 +3,6 @@
 #include <cstdint>
 
 #include "common/dtype.h"
-#include "common/place.h"
 
 namespace kernels::rotary {
 
@@ -31,7 +30,11 @@ struct Operands {
   common::ElementType position_type;  ///< int32 or int64
 };
 
-using common::Place;
+/// Where the launch goes; unused on the CPU.
+struct Place {
+  int device;
+  void* stream;
+};
 
 /// For each token t, each of its heads h of the query and of the key, and each pair (a, b) of that head:
 ///

@@ -1,5 +1,5 @@
-#include "common/cpu_rows.h"
 #include "common/parallel.h"
+#include "common/processor.h"
 #include "rotary/rotary.h"
 
 namespace kernels::rotary::KERNELS_CPU_LEVEL {
@@ -8,6 +8,18 @@ namespace {
 /// Pairs converted at a time. The steps are loops of their own because conversion and arithmetic vectorise
 /// apart, but not together.
 constexpr std::int64_t kBlock = 128;
+
+template <class T>
+void load(const T* from, float* __restrict to, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i)
+    to[i] = common::to_float(from[i]);
+}
+
+template <class T>
+void store(const float* __restrict from, T* to, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i)
+    common::from_float(from[i], to[i]);
+}
 
 /// Cosines and sines of a block of pairs, for all heads of a token.
 struct Angles {
@@ -21,26 +33,26 @@ void rotate_neox(T* a, T* b, const Angles& angles, std::int64_t n) {
   float left[kBlock];
   float right[kBlock];
   float turned[kBlock];
-  common::convert(a, left, n);
-  common::convert(b, right, n);
+  load(a, left, n);
+  load(b, right, n);
   for (std::int64_t i = 0; i < n; ++i)
     turned[i] = left[i] * angles.cosines[i] - right[i] * angles.sines[i];
-  common::round_to(turned, a, n);
+  store(turned, a, n);
   for (std::int64_t i = 0; i < n; ++i)
     turned[i] = right[i] * angles.cosines[i] + left[i] * angles.sines[i];
-  common::round_to(turned, b, n);
+  store(turned, b, n);
 }
 
 template <class T>
 void rotate_gptj(T* pairs, const Angles& angles, std::int64_t n) {
   float values[2 * kBlock];
   float turned[2 * kBlock];
-  common::convert(pairs, values, 2 * n);
+  load(pairs, values, 2 * n);
   for (std::int64_t i = 0; i < n; ++i) {
     turned[2 * i] = values[2 * i] * angles.cosines[i] - values[2 * i + 1] * angles.sines[i];
     turned[2 * i + 1] = values[2 * i + 1] * angles.cosines[i] + values[2 * i] * angles.sines[i];
   }
-  common::round_to(turned, pairs, 2 * n);
+  store(turned, pairs, 2 * n);
 }
 
 template <Style kStyle, class T>
@@ -72,8 +84,8 @@ void tokens(const Operands& o) {
       const T* cache = static_cast<const T*>(o.cache) + position_of(o, token) * o.cache_stride;
       for (std::int64_t begin = 0; begin < half; begin += kBlock) {
         const std::int64_t n = half - begin < kBlock ? half - begin : kBlock;
-        common::convert(cache + begin, angles.cosines, n);
-        common::convert(cache + half + begin, angles.sines, n);
+        load(cache + begin, angles.cosines, n);
+        load(cache + half + begin, angles.sines, n);
         rotate<kStyle, T>(o.query, token, begin, half, angles, n);
         rotate<kStyle, T>(o.key, token, begin, half, angles, n);
       }
@@ -92,7 +104,17 @@ void choose(Style style, const Operands& o) {
 }  // namespace
 
 const char* launch(Style style, const Operands& operands, Place) {
-  common::with_type(operands.type, [&]<class T>() { choose<T>(style, operands); });
+  switch (operands.type) {
+    case common::ElementType::float32:
+      choose<float>(style, operands);
+      break;
+    case common::ElementType::float16:
+      choose<common::Half>(style, operands);
+      break;
+    default:
+      choose<common::Bfloat16>(style, operands);
+      break;
+  }
   return nullptr;
 }
 

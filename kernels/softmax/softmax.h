@@ -3,7 +3,6 @@
 #include <cstdint>
 
 #include "common/dtype.h"
-#include "common/place.h"
 
 namespace kernels::softmax {
 
@@ -18,7 +17,11 @@ struct Operands {
   common::ElementType type;
 };
 
-using common::Place;
+/// Where the launch goes; unused on the CPU.
+struct Place {
+  int device;
+  void* stream;
+};
 
 /// m[r]      = max_c(x[r, c])
 /// out[r, c] = exp(x[r, c] - m[r]) / sum_c(exp(x[r, c] - m[r]))

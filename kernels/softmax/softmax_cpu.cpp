@@ -1,15 +1,49 @@
 #include <cmath>
 
-#include "common/cpu_rows.h"
 #include "common/exp.h"
 #include "common/parallel.h"
+#include "common/processor.h"
 #include "softmax/softmax.h"
 
 namespace kernels::softmax::KERNELS_CPU_LEVEL {
 namespace {
 
+constexpr std::int64_t kBlock = 256;
+constexpr std::int64_t kLanes = 16;
+
+/// Calls `visit(begin, s, n)` for pieces of a row, converted.
+template <class T, class Visit>
+void for_pieces(const T* x, std::int64_t cols, Visit visit) {
+  float s[kBlock];
+  for (std::int64_t begin = 0; begin < cols; begin += kBlock) {
+    const std::int64_t n = cols - begin < kBlock ? cols - begin : kBlock;
+    for (std::int64_t i = 0; i < n; ++i)
+      s[i] = common::to_float(x[begin + i]);
+    visit(begin, s, n);
+  }
+}
+
 float larger(float a, float b) {
   return b > a ? b : a;
+}
+
+/// Independent partial results: they vectorise without permission to reorder, and a long sum loses no
+/// accuracy.
+template <class Term, class Join>
+float joined(const float* s, std::int64_t n, float none, Term term, Join join) {
+  float lanes[kLanes];
+  for (float& lane : lanes)
+    lane = none;
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (std::int64_t k = 0; k < kLanes; ++k)
+      lanes[k] = join(lanes[k], term(s[i + k]));
+  for (; i < n; ++i)
+    lanes[0] = join(lanes[0], term(s[i]));
+  float all = none;
+  for (const float lane : lanes)
+    all = join(all, lane);
+  return all;
 }
 
 /// exp, and 0 where `fast_exp` would say 1e-38. NaN stays NaN.
@@ -20,19 +54,21 @@ float exponential(float value) {
 template <class T>
 void row(T* out, const T* x, std::int64_t cols) {
   float largest = -INFINITY;
-  common::for_converted(x, cols, [&](std::int64_t, const float* s, std::int64_t n) {
-    largest = common::joined(n, largest, [&](std::int64_t i) { return s[i]; }, larger);
+  for_pieces(x, cols, [&](std::int64_t, const float* s, std::int64_t n) {
+    largest = joined(s, n, largest, [](float value) { return value; }, larger);
   });
   double sum = 0;
-  common::for_converted(x, cols, [&](std::int64_t, const float* s, std::int64_t n) {
-    sum +=
-        static_cast<double>(common::sum_of(n, [&](std::int64_t i) { return exponential(s[i] - largest); }));
+  for_pieces(x, cols, [&](std::int64_t, const float* s, std::int64_t n) {
+    sum += static_cast<double>(joined(
+        s, n, 0.0F, [&](float value) { return exponential(value - largest); },
+        [](float a, float b) { return a + b; }));
   });
   const auto scale = static_cast<float>(1.0 / sum);
-  common::for_converted(x, cols, [&](std::int64_t begin, float* s, std::int64_t n) {
+  for_pieces(x, cols, [&](std::int64_t begin, float* s, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i)
       s[i] = exponential(s[i] - largest) * scale;
-    common::round_to(s, out + begin, n);
+    for (std::int64_t i = 0; i < n; ++i)
+      common::from_float(s[i], out[begin + i]);
   });
 }
 
@@ -48,7 +84,17 @@ void rows(const Operands& o) {
 }  // namespace
 
 const char* launch(const Operands& operands, Place) {
-  common::with_type(operands.type, [&]<class T>() { rows<T>(operands); });
+  switch (operands.type) {
+    case common::ElementType::float32:
+      rows<float>(operands);
+      break;
+    case common::ElementType::float16:
+      rows<common::Half>(operands);
+      break;
+    default:
+      rows<common::Bfloat16>(operands);
+      break;
+  }
   return nullptr;
 }
 
