@@ -71,22 +71,8 @@ cudaError_t choose_activation(Activation activation, const Operands& o, const Pl
 
 const char* launch(Activation activation, const Operands& o, Place place) {
   if (o.rows == 0 || o.cols == 0) return nullptr;
-  const common::CurrentDevice current(place.device);
-  cudaError_t error = current.error();
-  if (error == cudaSuccess) {
-    switch (o.type) {
-      case common::ElementType::float32:
-        error = choose_activation<float>(activation, o, place);
-        break;
-      case common::ElementType::float16:
-        error = choose_activation<__half>(activation, o, place);
-        break;
-      default:
-        error = choose_activation<__nv_bfloat16>(activation, o, place);
-        break;
-    }
-  }
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+  return common::launch_typed(o.type, place,
+                              [&]<class T>() { return choose_activation<T>(activation, o, place); });
 }
 
 }  // namespace kernels::activation

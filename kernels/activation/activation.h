@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "common/dtype.h"
+#include "common/place.h"
 
 namespace kernels::activation {
 
@@ -19,11 +20,7 @@ struct Operands {
   common::ElementType type;
 };
 
-/// Where the launch goes; unused on the CPU.
-struct Place {
-  int device;
-  void* stream;
-};
+using common::Place;
 
 /// out[r, c] = activation(x[r, c]) * x[r, cols + c]
 ///

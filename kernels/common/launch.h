@@ -4,7 +4,12 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <cuda_runtime_api.h>
+
+#include "common/dtype.h"
+#include "common/place.h"
 
 // Host side of a CUDA launch, shared by the kernels.
 
@@ -112,6 +117,42 @@ template <class Args>
 cudaError_t start_with(const void* kernel, const Launch& launch, Args args) {
   void* arguments[] = {&args};
   return start(kernel, launch, arguments);
+}
+
+inline constexpr unsigned kMostThreads = 1024;           ///< of a block
+inline constexpr std::int64_t kMostBlocks = 0x7fffffff;  ///< of a grid's first dimension
+
+/// Starts a block of about `threads` threads for each row of `typed`, or as many blocks as there can be.
+template <class Typed>
+cudaError_t start_rows(const void* kernel, const Typed& typed, std::int64_t threads, const Place& place) {
+  return start_with(kernel,
+                    {.blocks = static_cast<unsigned>(typed.rows < kMostBlocks ? typed.rows : kMostBlocks),
+                     .threads = round_to_warps(threads, kMostThreads),
+                     .device = place.device,
+                     .stream = static_cast<cudaStream_t>(place.stream)},
+                    typed);
+}
+
+/// Calls `run.template operator()<T>()` for the type of the elements, on the device of the place. Returns
+/// null, or the text of the error that it returned.
+template <class Run>
+const char* launch_typed(ElementType type, const Place& place, const Run& run) {
+  const CurrentDevice current(place.device);
+  cudaError_t error = current.error();
+  if (error == cudaSuccess) {
+    switch (type) {
+      case ElementType::float32:
+        error = run.template operator()<float>();
+        break;
+      case ElementType::float16:
+        error = run.template operator()<__half>();
+        break;
+      default:
+        error = run.template operator()<__nv_bfloat16>();
+        break;
+    }
+  }
+  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
 
 }  // namespace kernels::common

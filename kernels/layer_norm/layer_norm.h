@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "common/dtype.h"
+#include "common/place.h"
 
 namespace kernels::layer_norm {
 
@@ -20,11 +21,7 @@ struct Operands {
   common::ElementType type;
 };
 
-/// Where the launch goes; unused on the CPU.
-struct Place {
-  int device;
-  void* stream;
-};
+using common::Place;
 
 /// mean[r]   = mean_c(x[r, c])
 /// out[r, c] = (x[r, c] - mean[r]) * rsqrt(mean_c((x[r, c] - mean[r])^2) + eps) * weight[c] + bias[c]

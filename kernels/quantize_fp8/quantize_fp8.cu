@@ -4,27 +4,14 @@
 namespace kernels::quantize_fp8 {
 namespace {
 
-constexpr unsigned kMostThreads = 1024;
-constexpr std::int64_t kMostRows = 0x7fffffff;
-
-template <class T>
-cudaError_t start(const void* kernel, const Typed<T>& typed, std::int64_t threads, const Place& place) {
-  const auto blocks = static_cast<unsigned>(typed.rows < kMostRows ? typed.rows : kMostRows);
-  return common::start_with(kernel,
-                            {.blocks = blocks,
-                             .threads = common::round_to_warps(threads, kMostThreads),
-                             .device = place.device,
-                             .stream = static_cast<cudaStream_t>(place.stream)},
-                            typed);
-}
-
 template <class T, Form kForm, int kHeld>
 cudaError_t start_held(const Typed<T>& typed, std::int64_t chunks, const Place& place) {
   const std::int64_t threads = (chunks + kHeld - 1) / kHeld;
   if constexpr (kForm == Form::plain)
-    return start(reinterpret_cast<const void*>(&quantize_held<T, kHeld>), typed, threads, place);
+    return common::start_rows(reinterpret_cast<const void*>(&quantize_held<T, kHeld>), typed, threads, place);
   else
-    return start(reinterpret_cast<const void*>(&norm_held<T, kHeld, kForm>), typed, threads, place);
+    return common::start_rows(reinterpret_cast<const void*>(&norm_held<T, kHeld, kForm>), typed, threads,
+                              place);
 }
 
 template <class T>
@@ -33,7 +20,7 @@ bool wide_enough(const Operands& o) {
   const bool many = o.rows > 1;
   const bool out_fits =
       reinterpret_cast<std::uintptr_t>(o.out) % kChunk == 0 && (!many || o.out_stride % kChunk == 0);
-  return o.cols % kChunk == 0 && o.rows <= kMostRows && out_fits &&
+  return o.cols % kChunk == 0 && o.rows <= common::kMostBlocks && out_fits &&
          common::aligned_rows(o.x, many ? o.x_stride : 0, size) && common::aligned_rows(o.weight, 0, size) &&
          common::aligned_rows(o.residual, many ? o.residual_stride : 0, size);
 }
@@ -58,7 +45,7 @@ cudaError_t choose(const Operands& o, const Place& place) {
   if (wide && chunks <= common::kRowOfFour) return start_held<T, kForm, 4>(typed, chunks, place);
   if constexpr (kForm == Form::plain && sizeof(T) == 2)  // what else it would hold leaves no registers
     if (wide && chunks <= common::kRowOfEight) return start_held<T, kForm, 8>(typed, chunks, place);
-  return start(reinterpret_cast<const void*>(&quantize_any<T, kForm>), typed, o.cols, place);
+  return common::start_rows(reinterpret_cast<const void*>(&quantize_any<T, kForm>), typed, o.cols, place);
 }
 
 template <class T>
@@ -71,22 +58,7 @@ cudaError_t choose_form(const Operands& o, const Place& place) {
 
 const char* launch(const Operands& o, Place place) {
   if (o.rows == 0) return nullptr;
-  const common::CurrentDevice current(place.device);
-  cudaError_t error = current.error();
-  if (error == cudaSuccess) {
-    switch (o.type) {
-      case common::ElementType::float32:
-        error = choose_form<float>(o, place);
-        break;
-      case common::ElementType::float16:
-        error = choose_form<__half>(o, place);
-        break;
-      default:
-        error = choose_form<__nv_bfloat16>(o, place);
-        break;
-    }
-  }
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+  return common::launch_typed(o.type, place, [&]<class T>() { return choose_form<T>(o, place); });
 }
 
 }  // namespace kernels::quantize_fp8

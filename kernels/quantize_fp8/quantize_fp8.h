@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "common/dtype.h"
+#include "common/place.h"
 
 namespace kernels::quantize_fp8 {
 
@@ -29,11 +30,7 @@ struct Operands {
   common::ElementType scale_type;
 };
 
-/// Where the launch goes; unused on the CPU.
-struct Place {
-  int device;
-  void* stream;
-};
+using common::Place;
 
 /// s[r, c]   = x[r, c] + residual[r, c]        (with a residual: stored to it; else s = x)
 /// n[r, c]   = s[r, c] * rsqrt(mean_c(s[r, c]^2) + eps) * weight[c]      (with a weight; else n = s)

@@ -4,30 +4,16 @@
 namespace kernels::rmsnorm {
 namespace {
 
-constexpr unsigned kMostThreads = 1024;
-constexpr std::int64_t kMostRows = 0x7fffffff;
-
-template <class T>
-cudaError_t start(const void* kernel, const Typed<T>& typed, std::int64_t threads, const Place& place) {
-  const auto blocks = static_cast<unsigned>(typed.rows < kMostRows ? typed.rows : kMostRows);
-  return common::start_with(kernel,
-                            {.blocks = blocks,
-                             .threads = common::round_to_warps(threads, kMostThreads),
-                             .device = place.device,
-                             .stream = static_cast<cudaStream_t>(place.stream)},
-                            typed);
-}
-
 template <bool kFused, class T, int kHeld>
 cudaError_t start_held(const Typed<T>& typed, std::int64_t vectors, const Place& place) {
   const std::int64_t threads = (vectors + kHeld - 1) / kHeld;
   if constexpr (kFused) {
-    return start(reinterpret_cast<const void*>(&fused_held<T, kHeld>), typed, threads, place);
+    return common::start_rows(reinterpret_cast<const void*>(&fused_held<T, kHeld>), typed, threads, place);
   } else {
     const bool early = kHeld < 4 || typed.rows < common::kManyRows;
-    return start(early ? reinterpret_cast<const void*>(&norm_held<T, kHeld, true>)
-                       : reinterpret_cast<const void*>(&norm_held<T, kHeld, false>),
-                 typed, threads, place);
+    return common::start_rows(early ? reinterpret_cast<const void*>(&norm_held<T, kHeld, true>)
+                                    : reinterpret_cast<const void*>(&norm_held<T, kHeld, false>),
+                              typed, threads, place);
   }
 }
 
@@ -54,13 +40,13 @@ cudaError_t choose(const Operands& o, const Place& place) {
                        o.residual_stride,
                        static_cast<float>(o.eps)};
   const std::int64_t vectors = o.cols / kWidth;
-  const bool wide = wide_enough<T>(o, kWidth) && o.rows <= kMostRows;
+  const bool wide = wide_enough<T>(o, kWidth) && o.rows <= common::kMostBlocks;
   if (wide && vectors <= common::kRowOfOne) return start_held<kFused, T, 1>(typed, vectors, place);
   if (wide && vectors <= common::kRowOfTwo) return start_held<kFused, T, 2>(typed, vectors, place);
   if (wide && vectors <= common::kRowOfFour) return start_held<kFused, T, 4>(typed, vectors, place);
   if constexpr (!kFused)  // what it would hold of two rows in float32 leaves no registers
     if (wide && vectors <= common::kRowOfEight) return start_held<false, T, 8>(typed, vectors, place);
-  return start(reinterpret_cast<const void*>(&norm_any<kFused, T>), typed, o.cols, place);
+  return common::start_rows(reinterpret_cast<const void*>(&norm_any<kFused, T>), typed, o.cols, place);
 }
 
 template <class T>
@@ -72,22 +58,7 @@ cudaError_t choose_form(const Operands& o, const Place& place) {
 
 const char* launch(const Operands& o, Place place) {
   if (o.rows == 0 || o.cols == 0) return nullptr;
-  const common::CurrentDevice current(place.device);
-  cudaError_t error = current.error();
-  if (error == cudaSuccess) {
-    switch (o.type) {
-      case common::ElementType::float32:
-        error = choose_form<float>(o, place);
-        break;
-      case common::ElementType::float16:
-        error = choose_form<__half>(o, place);
-        break;
-      default:
-        error = choose_form<__nv_bfloat16>(o, place);
-        break;
-    }
-  }
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+  return common::launch_typed(o.type, place, [&]<class T>() { return choose_form<T>(o, place); });
 }
 
 }  // namespace kernels::rmsnorm

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "common/dtype.h"
+#include "common/place.h"
 
 namespace kernels::rmsnorm {
 
@@ -21,11 +22,7 @@ struct Operands {
   common::ElementType type;
 };
 
-/// Where the launch goes; unused on the CPU.
-struct Place {
-  int device;
-  void* stream;
-};
+using common::Place;
 
 /// s[r, c]   = x[r, c]                        (plain)
 /// s[r, c]   = x[r, c] + residual[r, c]       (fused; stored to residual)

@@ -94,22 +94,7 @@ cudaError_t choose_style(Style style, const Operands& o, const Place& place) {
 
 const char* launch(Style style, const Operands& o, Place place) {
   if (o.tokens == 0 || o.rotary_dim == 0 || o.query.heads + o.key.heads == 0) return nullptr;
-  const common::CurrentDevice current(place.device);
-  cudaError_t error = current.error();
-  if (error == cudaSuccess) {
-    switch (o.type) {
-      case common::ElementType::float32:
-        error = choose_style<float>(style, o, place);
-        break;
-      case common::ElementType::float16:
-        error = choose_style<__half>(style, o, place);
-        break;
-      default:
-        error = choose_style<__nv_bfloat16>(style, o, place);
-        break;
-    }
-  }
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+  return common::launch_typed(o.type, place, [&]<class T>() { return choose_style<T>(style, o, place); });
 }
 
 }  // namespace kernels::rotary

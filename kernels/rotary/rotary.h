@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "common/dtype.h"
+#include "common/place.h"
 
 namespace kernels::rotary {
 
@@ -30,11 +31,7 @@ struct Operands {
   common::ElementType position_type;  ///< int32 or int64
 };
 
-/// Where the launch goes; unused on the CPU.
-struct Place {
-  int device;
-  void* stream;
-};
+using common::Place;
 
 /// For each token t, each of its heads h of the query and of the key, and each pair (a, b) of that head:
 ///

@@ -4,8 +4,6 @@
 namespace kernels::softmax {
 namespace {
 
-constexpr unsigned kMostThreads = 1024;
-constexpr std::int64_t kMostBlocks = 0x7fffffff;
 /// Vectors of a row up to which a warp holds it.
 constexpr std::int64_t kRowOfWarp = 32;
 
@@ -16,8 +14,8 @@ const void* address(Kernel* kernel) {
 
 /// A launch for each row of `blocks` blocks, or for as many rows as there can be blocks.
 common::Launch launch_for(std::int64_t blocks, std::int64_t threads, const Place& place) {
-  return {.blocks = static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks),
-          .threads = common::round_to_warps(threads, kMostThreads),
+  return {.blocks = static_cast<unsigned>(blocks < common::kMostBlocks ? blocks : common::kMostBlocks),
+          .threads = common::round_to_warps(threads, common::kMostThreads),
           .device = place.device,
           .stream = static_cast<cudaStream_t>(place.stream)};
 }
@@ -64,7 +62,7 @@ cudaError_t choose(const Operands& o, const Place& place) {
       static_cast<T*>(o.out), static_cast<const T*>(o.x), o.rows, o.cols, o.out_stride, o.x_stride};
   const std::int64_t vectors = o.cols * static_cast<std::int64_t>(sizeof(T)) / 16;
   const bool wide = is_wide<T>(o);
-  if (!wide || o.rows > kMostBlocks / kCluster) return start_any(typed, wide, place);
+  if (!wide || o.rows > common::kMostBlocks / kCluster) return start_any(typed, wide, place);
   if (vectors <= kRowOfWarp) return start_short<T, 1>(typed, place);
   if (vectors <= 2 * kRowOfWarp) return start_short<T, 2>(typed, place);
   if (vectors <= common::kRowOfOne) return start_held<T, 1>(typed, vectors, place);
@@ -78,24 +76,11 @@ cudaError_t choose(const Operands& o, const Place& place) {
   return start_any(typed, wide, place);
 }
 
-cudaError_t choose_type(const Operands& o, const Place& place) {
-  switch (o.type) {
-    case common::ElementType::float32:
-      return choose<float>(o, place);
-    case common::ElementType::float16:
-      return choose<__half>(o, place);
-    default:
-      return choose<__nv_bfloat16>(o, place);
-  }
-}
-
 }  // namespace
 
 const char* launch(const Operands& o, Place place) {
   if (o.rows == 0 || o.cols == 0) return nullptr;
-  const common::CurrentDevice current(place.device);
-  const cudaError_t error = current.error() == cudaSuccess ? choose_type(o, place) : current.error();
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+  return common::launch_typed(o.type, place, [&]<class T>() { return choose<T>(o, place); });
 }
 
 }  // namespace kernels::softmax

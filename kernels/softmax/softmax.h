@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "common/dtype.h"
+#include "common/place.h"
 
 namespace kernels::softmax {
 
@@ -17,11 +18,7 @@ struct Operands {
   common::ElementType type;
 };
 
-/// Where the launch goes; unused on the CPU.
-struct Place {
-  int device;
-  void* stream;
-};
+using common::Place;
 
 /// m[r]      = max_c(x[r, c])
 /// out[r, c] = exp(x[r, c] - m[r]) / sum_c(exp(x[r, c] - m[r]))
