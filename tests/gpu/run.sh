@@ -8,7 +8,7 @@
 # and Nsight Compute), example, torch, variants (the same kernel for torch, classic and stable ABI, and for
 # tvm-ffi; builds the first two there), python (benchmark scripts; needs PyTorch), inspect (what `check` says
 # against what runs, and against cuobjdump; needs nvcc); without any, all of them. Only when named: repeat (the same run
-# twenty times), tables (the tables of kernels/README.md).
+# twenty times), tables (the tables of kernels/README.md), sanitizer (compute-sanitizer's memcheck, initcheck and racecheck).
 #
 # `run` needs a CUDA driver and the C++ runtime of the system, nothing else. It ends with 0 if all is right.
 set -u
@@ -97,6 +97,7 @@ kernels_part() {
   local tools=(--worker "$folder/kernels-worker" --provider "$folder/lib/libtvm_ffi.so")
   step conformance-cpu timeout 200 "$folder/test_kernels"
   lines=20 step conformance-cuda timeout 300 "$folder/test_kernels" "[gpu]"
+  KERNELS_DEPENDENT_LAUNCH=1 lines=20 step conformance-cuda-dependent timeout 300 "$folder/test_kernels" "[gpu]"
   lines=200 step bench-cuda timeout 400 "$folder/gpu_bench" --device cuda "${tools[@]}" \
     --budget-ms 500 --json "$results/bench-cuda.json" "$folder"/hub/*/build/*-cu[0-9]*
   lines=40 step bench-cpu timeout 200 "$folder/gpu_bench" --device cpu "${tools[@]}" \
@@ -173,6 +174,14 @@ python_part() {
     --provider "$folder/lib/libtvm_ffi.so" --save "$results/python.json"
 }
 
+# The same tests under NVIDIA's tools for faulty kernels.
+sanitizer_part() {
+  local tool
+  for tool in memcheck initcheck racecheck; do
+    lines=2 step "$tool" timeout 400 compute-sanitizer --error-exitcode 9 --tool "$tool" "$folder/test_kernels" "[gpu]"
+  done
+}
+
 # What kernels/README.md says: every kernel at every shape that other libraries were measured at. KERNELS_TABLES and
 # KERNELS_PEERS narrow it (`--kernel softmax --most-tokens 4096`, `--op softmax`), for machines that are lent for minutes.
 tables_part() {
@@ -180,6 +189,9 @@ tables_part() {
   mkdir -p "$folder/lib/kernels" && cp "$folder"/lib/lib*.so "$folder/lib/kernels/"
   # shellcheck disable=SC2086
   lines=40 step tables timeout 3000 python3 "$folder/tables.py" measure --program "$folder/kernels" \
+    --provider "$folder/lib/libtvm_ffi.so" --hub "$folder/hub" --out "$results/tables" ${KERNELS_TABLES:-}
+  # shellcheck disable=SC2086
+  lines=40 step tables-dependent timeout 3000 python3 "$folder/tables.py" measure --dependent --program "$folder/kernels" \
     --provider "$folder/lib/libtvm_ffi.so" --hub "$folder/hub" --out "$results/tables" ${KERNELS_TABLES:-}
   if python3 -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
     # shellcheck disable=SC2086
@@ -268,6 +280,7 @@ run() {
   [[ $parts == *" variants "* ]] && variants_part
   [[ $parts == *" python "* ]] && python_part
   [[ $parts == *" inspect "* ]] && inspect
+  [[ $parts == *" sanitizer "* ]] && sanitizer_part
   [[ $parts == *" tables "* ]] && tables_part
   if [ -n "$failed" ]; then
     echo "failed:$failed"

@@ -1,12 +1,15 @@
 """The tables of kernels/README.md: every kernel at every shape of peers-h100.csv, beside the goals and the best peer.
 
     tables.py measure --program kernels --provider libtvm_ffi.so --hub HUB --out DIR [--kernel NAME …] [--most-tokens N]
+                      [--dependent]
     tables.py write DIR [DIR…] > kernels/README.md
 
-`measure` needs a GPU; it leaves one results file of `kernels bench` for each kernel. `write` needs only those files.
+`measure` needs a GPU; it leaves one results file of `kernels bench` for each kernel, and a second one with
+`--dependent`, where kernels are launched with programmatic dependent launch. `write` needs only those files.
 peers-h100.csv has what other libraries reached on one NVIDIA H100 80GB HBM3 (driver 580.159.04, PyTorch 2.11, Triton
 3.6, nvcc 13.0), by the same method: calls inside CUDA graphs, `cold` with nothing of the operands in the cache. Its
-`best_peer` may use programmatic dependent launch, its `best_nonpdl_peer` does not.
+`best_peer` may use programmatic dependent launch, its `best_nonpdl_peer` does not, so the first is compared with our
+launches that do, and the second with our plain ones.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -55,7 +59,7 @@ def goal_percent(op, tokens, hidden):
     """The percentage of the limit that a cell is to reach; None where there is no goal."""
     if op in ("rms_norm", "fused_add_rms_norm") and not 4096 <= hidden <= 16384:
         return None
-    if op == "rms_norm" and (tokens, hidden) == (4096, 4096):
+    if op in ("rms_norm", "fused_add_rms_norm") and (tokens, hidden) == (4096, 4096):
         return 98
     if op == "layer_norm" and hidden > 8192 and tokens >= 4096:
         return 97
@@ -82,11 +86,14 @@ def peers_now(folders):
             continue
         found = json.loads(file.read_text())
         for row in found["rows"]:
-            modes = cells.setdefault((row["op"], row["dtype"], row["tokens"], row["hidden"]), {})
-            if row["mode"] not in modes or row["us"] < float(modes[row["mode"]]["best_peer_us"]):
-                modes[row["mode"]] = {"best_peer": row["contender"], "best_peer_us": row["us"]}
+            best = cells.setdefault((row["op"], row["dtype"], row["tokens"], row["hidden"]), {}).setdefault(row["mode"], {})
+            for which in ("best_peer", "best_nonpdl_peer"):
+                if which == "best_nonpdl_peer" and row["contender"].endswith("_pdl"):
+                    continue
+                if row["us"] < float(best.get(f"{which}_us", "inf")):
+                    best[which], best[f"{which}_us"] = row["contender"], row["us"]
         versions = ", ".join(f"{name} {version}" for name, version in sorted(found["versions"].items()))
-        texts.append(f"Peers in the same run, {found['day']}, {found['device']}: {versions}.")
+        texts.append(f"Peers in this run, {found['day']}, {found['device']}: {versions}.")
         texts += [f"- not measured: {name} ({reason})" for name, reason in sorted(found["absent"].items())]
         texts += [f"- not measured: {failure}" for failure in found["failures"]]
     return cells, texts
@@ -100,42 +107,50 @@ def workload_text(op, dtype, tokens, hidden):
             f'sizes = {{{sizes}}}\ndtypes = ["{full}"]\nfunctions = ["{operation.function}"]\n')
 
 
+def bench_kernel(kernel, cells, options):
+    """One run of `kernels bench` over the cells of a kernel; false if it left no results."""
+    folder = options.out / "work" / kernel
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(options.hub / kernel, folder)
+    for file in folder.glob("build/*/workloads.toml"):
+        # The shapes of the tables in place of the kernel's own, of which only the functions stay.
+        text = file.read_text().split("[[probes]]")[0]
+        file.write_text(text + "".join(workload_text(*cell) for cell in cells))
+    out = options.out / (f"{kernel}.dependent.json" if options.dependent else f"{kernel}.json")
+    command = [options.program, "-q", "bench", folder, "--device", options.device, "--workload", "table-", "--budget", options.budget,
+               "--tvm-ffi", options.provider, "--save", out, "--seed", "1"]
+    environment = {**os.environ, "KERNELS_DEPENDENT_LAUNCH": "1" if options.dependent else "0"}
+    begin = time.monotonic()
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+    took = time.monotonic() - begin
+    print(f"{out.stem}: {len(cells)} workloads in {took:.0f} s, status {done.returncode}\n{done.stderr[-2000:]}", flush=True)
+    return out.is_file()
+
+
 def measure(options):
     options.out.mkdir(parents=True, exist_ok=True)
-    kernels = sorted({operation.kernel for operation in OPERATIONS.values()})
-    failed = []
-    for kernel in kernels:
+    failed = False
+    for kernel in sorted({operation.kernel for operation in OPERATIONS.values()}):
         if options.kernel and kernel not in options.kernel:
             continue
         cells = [cell for cell in sorted(peers()) if cell[0] in OPERATIONS and OPERATIONS[cell[0]].kernel == kernel
                  and cell[2] <= options.most_tokens]
-        folder = options.out / "work" / kernel
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(options.hub / kernel, folder)
-        for file in folder.glob("build/*/workloads.toml"):
-            # The shapes of the tables in place of the kernel's own, of which only the functions stay.
-            text = file.read_text().split("[[probes]]")[0]
-            file.write_text(text + "".join(workload_text(*cell) for cell in cells))
-        out = options.out / f"{kernel}.json"
-        command = [options.program, "-q", "bench", folder, "--device", options.device, "--workload", "table-", "--budget", str(options.budget),
-                   "--tvm-ffi", options.provider, "--save", out, "--seed", "1"]
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=dict(os.environ))
-        print(f"{kernel}: {len(cells)} workloads, status {done.returncode}\n{done.stderr[-2000:]}", flush=True)
-        if not out.is_file():
-            failed.append(kernel)
+        failed |= not bench_kernel(kernel, cells, options)
     shutil.rmtree(options.out / "work", ignore_errors=True)
     return 1 if failed else 0
 
 
 def read_results(folders):
-    """(op, dtype, tokens, hidden) -> row, and the devices. Later folders take the place of earlier ones."""
-    rows, devices = {}, {}
+    """(op, dtype, tokens, hidden) -> row, without and with dependent launch, and the devices. Later folders take the
+    place of earlier ones."""
+    plain, dependent, devices = {}, {}, {}
     by_function = {operation.function: op for op, operation in OPERATIONS.items()}
     for folder in folders:
         for file in sorted(Path(folder).glob("*.json")):
             if file.name == "peers.json":
                 continue
             results = json.loads(file.read_text())
+            rows = dependent if file.stem.endswith(".dependent") else plain
             for device in results["devices"]:
                 devices[f"{device['name']} (driver {device['driver']})"] = results["started"][:10]
             for row in results["rows"]:
@@ -144,7 +159,7 @@ def read_results(folders):
                 tokens, hidden = map(int, row["workload"][len("table-"):].split("x"))
                 dtype = {"bfloat16": "bf16", "float16": "fp16"}[row["dtype"]]
                 rows[by_function[row["function"]], dtype, tokens, hidden] = row["result"]
-    return rows, devices
+    return plain, dependent, devices
 
 
 def median_us(result, kind):
@@ -156,35 +171,57 @@ def amount(value):
     return "–" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
-def cell_text(key, result, modes):
-    """One row of a table, and what of it misses a goal."""
+def beside_peer(ours, modes, which):
+    """How our times, {mode: us}, compare with those of `which` of the CSV's columns, as text; and where they are behind."""
+    texts, misses = [], []
+    for mode, us in ours.items():
+        row = modes.get(mode)
+        if us is None or row is None or not row.get(f"{which}_us"):
+            texts.append("–")
+            continue
+        best = float(row[f"{which}_us"])
+        texts.append(f"{best / us:.2f}x {row[which]}")
+        if us > best * 1.005:
+            misses.append(f"{mode}: {row[which]} needs {amount(best)} us, this {amount(us)} us")
+    return " / ".join(texts) if set(texts) != {"–"} else "–", misses
+
+
+def cell_text(key, result, dependent, modes, now):
+    """One row of a table, and what of it misses a goal. `dependent` may be None. `modes` has the peers of the CSV, `now`
+    those of this run."""
     op, dtype, tokens, hidden = key
-    if result["verdict"] != "right":
-        return f"| {tokens} | {hidden} | {dtype} | {result['verdict']}: {result['reason']} | | | | | |", [f"{key}: {result['verdict']}"]
-    cold, warm = median_us(result, "cold"), median_us(result, "warm")
+    for each in (result, dependent):
+        if each is not None and each["verdict"] != "right":
+            return f"| {tokens} | {hidden} | {dtype} | {each['verdict']}: {each['reason']} | | | | | | | |", [each["verdict"]]
+    cold = median_us(result, "cold")
     share = result["share_of_limit"]["value"] * 100 if result["share_of_limit"] else None
+    dependent_cold = median_us(dependent, "cold") if dependent else None
     goal = goal_percent(op, tokens, hidden)
     misses = []
     goal_text = f"{goal} %" if goal else "–"
     if goal and share is not None and share < goal - 0.05:
         misses.append(f"{share:.1f} % of the limit in place of {goal} %")
     if tokens == 1 and hidden in OPERATIONS[op].few:
-        few = OPERATIONS[op].few[hidden][0]
-        goal_text = f"{few:.2f} us"
-        if cold is not None and cold > few + 0.005:
-            misses.append(f"{cold:.2f} us in place of {few:.2f} us")
-    texts = []
-    for mode, ours in (("cold", cold), ("warm", warm)):
-        peer = modes.get(mode)
-        if peer is None or ours is None or not peer["best_peer_us"]:
-            texts.append("–")
-            continue
-        best = float(peer["best_peer_us"])
-        texts.append(f"{best / ours:.2f}x {peer['best_peer']}")
-        if ours > best * 1.005:
-            misses.append(f"{mode}: {peer['best_peer']} needs {amount(best)} us, this {amount(ours)} us")
+        few = OPERATIONS[op].few[hidden]
+        goal_text = f"{few[0]:.2f} / {few[1]:.2f} us"
+        for ours, least, how in ((cold, few[0], ""), (dependent_cold, few[1], " with dependent launch")):
+            if ours is not None and ours > least + 0.005:
+                misses.append(f"{ours:.2f} us in place of {least:.2f} us{how}")
+    plain_peer, behind = beside_peer({mode: median_us(result, mode) for mode in ("cold", "warm")}, modes, "best_nonpdl_peer")
+    misses += behind
+    dependent_peer = "–"
+    if dependent:
+        dependent_peer, behind = beside_peer({mode: median_us(dependent, mode) for mode in ("cold", "warm")}, modes, "best_peer")
+        misses += [f"with dependent launch, {text}" for text in behind]
+    now_text, behind = beside_peer({"cold": cold}, now, "best_nonpdl_peer")
+    misses += [f"in this run, {text}" for text in behind]
+    if dependent and now:
+        text, behind = beside_peer({"cold": dependent_cold}, now, "best_peer")
+        now_text += f" / {text}"
+        misses += [f"in this run, with dependent launch, {text}" for text in behind]
     shown = "–" if share is None else f"{share:.1f} %"
-    return (f"| {tokens} | {hidden} | {dtype} | {amount(cold)} | {amount(warm)} | {shown} | {goal_text} | {texts[0]} | {texts[1]} |", misses)
+    return (f"| {tokens} | {hidden} | {dtype} | {amount(cold)} | {amount(median_us(result, 'warm'))} | {amount(dependent_cold)} "
+            f"| {shown} | {goal_text} | {plain_peer} | {dependent_peer} | {now_text} |", misses)
 
 
 HEAD = """# Kernels
@@ -213,11 +250,8 @@ references in every run of the tests; `tests/gpu/run.sh` does the same on a GPU.
 
 
 def write(folders):
-    rows, devices = read_results(folders)
-    cells, beside = peers_now(folders)
-    for key, modes in peers().items():
-        if not beside:
-            cells[key] = modes
+    rows, dependent, devices = read_results(folders)
+    of_file, (now, texts) = peers(), peers_now(folders)
     print(HEAD)
     print("## Measured\n")
     if not rows:
@@ -228,22 +262,21 @@ def write(folders):
     print("""
 Median of calls inside CUDA graphs, in microseconds; `cold`: nothing of the operands in the cache; `warm`: all of them.
 The limit is the fastest of up to eighteen plain streams of the same traffic in the same state of the cache, sampled in
-the same turns. `peer`: how many times faster than the best other library, cold and warm.
+the same turns. `dependent`: cold, with programmatic dependent launch. `peer`: how many times faster than the best
+other library that does without dependent launch, cold / warm; `peer, dependent`: the same with it, against the best of
+all. A goal of two times is for one token without and with it.
 """)
-    if beside:
-        print("\n".join(beside) + "\n")
-    else:
-        print("The peers are those of `tests/gpu/peers-h100.csv`; one that ends in `_pdl` overlaps with the launch before it, which\n"
-              "these figures do not.\n")
+    print("\n".join(["These peers are those of `tests/gpu/peers-h100.csv`; names that end in `_pdl` use dependent launch. `this run`:",
+                     "the best of those that `tests/bench/gpu_peers.py` measured beside this, cold, without / with it.", ""] + texts) + "\n")
     misses = []
     for op in OPERATIONS:
         keys = sorted(key for key in rows if key[0] == op)
         if not keys:
             continue
         print(f"### {OPERATIONS[op].function}\n")
-        print("| tokens | size | type | cold | warm | of the limit | goal | peer, cold | peer, warm |\n|---|---|---|---|---|---|---|---|---|")
+        print("| tokens | size | type | cold | warm | dependent | of the limit | goal | peer | peer, dependent | this run |\n|---|---|---|---|---|---|---|---|---|---|---|")
         for key in keys:
-            text, missed = cell_text(key, rows[key], cells.get(key, {}))
+            text, missed = cell_text(key, rows[key], dependent.get(key), of_file.get(key, {}), now.get(key, {}))
             print(text)
             misses += [(key, miss) for miss in missed]
         print()
@@ -262,6 +295,7 @@ def main():
     command.add_argument("--most-tokens", type=int, default=1 << 30)
     command.add_argument("--budget", type=float, default=0.4)
     command.add_argument("--device", default="cuda")
+    command.add_argument("--dependent", action="store_true")
     command = commands.add_parser("write")
     command.add_argument("folders", nargs="+")
     options = parser.parse_args()

@@ -1,0 +1,192 @@
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <random>
+#include <vector>
+
+#include "kernels/runtime/cuda.h"
+#include "kernels/runtime/library.h"
+
+#include "support/catch.h"
+#include "support/hub_tree.h"
+#include "support/seed.h"
+
+// Kernels that read what the one ahead of them wrote, over and over: what dependent launch must not break.
+// tests/gpu/run.sh runs this with KERNELS_DEPENDENT_LAUNCH=1 and without.
+
+using namespace kernels;
+
+namespace {
+
+using runtime::DType;
+using runtime::Layout;
+using Bytes = std::vector<std::byte>;
+
+// Few rows, so that kernels are short and every one would begin long before the one ahead has ended.
+constexpr std::int64_t kRows = 24;
+constexpr std::int64_t kCols = 4096;
+constexpr std::int64_t kHeads = 32;
+constexpr std::int64_t kPositions = 64;
+
+template <class T>
+const T& must(const Result<T>& result) {
+  if (!result) FAIL(describe(result.error()));
+  return *result;
+}
+void must(const Status& status) {
+  if (!status) FAIL(describe(status.error()));
+}
+
+/// A model's block of sorts, with every kernel in it.
+class Chain {
+ public:
+  Chain() : cuda_(std::move(*opened())) {
+    for (const auto& variant : test::built_variants())
+      if (variant.cuda)
+        libraries_.emplace(variant.kernel,
+                           must(runtime::KernelLibrary::open(variant.library, test::provider_path())));
+    REQUIRE(libraries_.size() >= 6);
+    std::mt19937 random(test::seed());
+    std::normal_distribution<double> normal;
+    for (auto* memory : {&a_, &b_, &c_, &residual_, &weight_, &bias_, &key_, &cache_}) {
+      *memory = std::move(*allocated(kRows * kCols * 2));
+      Bytes values(memory->size());
+      for (std::uint64_t i = 0; i < values.size() / 2; ++i)
+        runtime::store_element(values.data(), DType::bfloat16, i, normal(random));
+      must(cuda_->write(memory->address(), values));
+      initial_.push_back(std::move(values));
+    }
+    positions_ = std::move(*allocated(kRows * 8));
+    Bytes positions(kRows * 8);
+    for (std::uint64_t i = 0; i < kRows; ++i)
+      runtime::store_whole(positions.data(), DType::int64, i, static_cast<std::int64_t>(i * 7 % kPositions));
+    must(cuda_->write(positions_.address(), positions));
+    scales_ = std::move(*allocated(kRows * 4));
+    codes_ = std::move(*allocated(kRows * kCols));
+    for (auto& [name, library] : libraries_)
+      library.set_stream(0, cuda_->stream());
+  }
+
+  /// Goes `rounds` times through the chain, `between` after every call. Returns all that it wrote.
+  Bytes run(int rounds, const std::function<void()>& between) {
+    const auto memories = {&a_, &b_, &c_, &residual_, &weight_, &bias_, &key_, &cache_};
+    auto initial = initial_.begin();
+    for (const auto* memory : memories)
+      must(cuda_->write(memory->address(), *initial++));
+    for (int i = 0; i < rounds; ++i)
+      round(between);
+    must(cuda_->synchronize());
+    return written();
+  }
+
+  /// The same as a graph that is replayed once.
+  Bytes run_recorded(int rounds) {
+    auto initial = initial_.begin();
+    for (const auto* memory : {&a_, &b_, &c_, &residual_, &weight_, &bias_, &key_, &cache_})
+      must(cuda_->write(memory->address(), *initial++));
+    auto graph = cuda_->record([&]() -> Status {
+      for (int i = 0; i < rounds; ++i)
+        round([] {});
+      return {};
+    });
+    if (!graph) FAIL(describe(graph.error()));
+    CHECK(graph->contents().kernels == static_cast<std::size_t>(rounds) * 8);
+    CHECK(graph->contents().copies == static_cast<std::size_t>(rounds));
+    must(cuda_->replay_async(*graph));
+    must(cuda_->synchronize());
+    return written();
+  }
+
+  const runtime::Cuda& cuda() const { return *cuda_; }
+
+ private:
+  static Result<std::unique_ptr<runtime::Cuda>> opened() {
+    auto cuda = runtime::Cuda::open(0);
+    if (!cuda) FAIL(describe(cuda.error()));
+    return cuda;
+  }
+  Result<runtime::CudaMemory> allocated(std::uint64_t bytes) const {
+    auto memory = cuda_->allocate(bytes);
+    if (!memory) FAIL(describe(memory.error()));
+    return memory;
+  }
+
+  static runtime::Tensor tensor(const runtime::CudaMemory& memory, DType type,
+                                std::vector<std::int64_t> sizes) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the driver names memory by numbers.
+    return {reinterpret_cast<void*>(memory.address()), type, Layout::dense(std::move(sizes)),
+            runtime::DeviceKind::cuda, 0};
+  }
+
+  void call(const char* kernel, const char* function, const std::vector<runtime::Value>& arguments) {
+    const auto result = libraries_.at(kernel).call(function, arguments);
+    if (!result) FAIL(kernel << " " << function << ": " << result.error().message);
+  }
+
+  void round(const std::function<void()>& between) {
+    const auto bf16 = DType::bfloat16;
+    const auto a = tensor(a_, bf16, {kRows, kCols});
+    const auto b = tensor(b_, bf16, {kRows, kCols});
+    const auto c = tensor(c_, bf16, {kRows, kCols});
+    const auto residual = tensor(residual_, bf16, {kRows, kCols});
+    const auto weight = tensor(weight_, bf16, {kCols});
+    const auto bias = tensor(bias_, bf16, {kCols});
+    const auto query = tensor(a_, bf16, {kRows, kHeads, kCols / kHeads});
+    const auto key = tensor(key_, bf16, {kRows, 8, kCols / kHeads});
+    const auto positions = tensor(positions_, DType::int64, {kRows});
+    const auto cache = tensor(cache_, bf16, {kPositions, kCols / kHeads});
+    const auto gates = tensor(c_, bf16, {kRows / 2, 2 * kCols});
+    const auto gated = tensor(b_, bf16, {kRows / 2, kCols});
+    const auto scales = tensor(scales_, DType::float32, {kRows});
+    const auto codes = tensor(codes_, DType::float8_e4m3fn, {kRows, kCols});
+
+    call("rmsnorm", "fused_add_rms_norm", {&a, &residual, &weight, 1e-6});
+    between();
+    call("rotary", "rotary_neox", {&query, &key, &positions, &cache});
+    between();
+    call("rmsnorm", "rms_norm", {&b, &a, &weight, 1e-6});
+    between();
+    call("softmax", "softmax", {&c, &b});
+    between();
+    call("layer-norm", "layer_norm", {&b, &c, &weight, &bias, 1e-12});
+    between();
+    // A neighbour that knows nothing of dependent launch.
+    must(cuda_->copy_async(c_.address(), b_.address(), kRows * kCols * 2));
+    between();
+    call("activation", "silu_and_mul", {&gated, &gates});
+    between();
+    call("quantize-fp8", "rms_norm_quantize_fp8", {&codes, &scales, &b, &weight, 1e-6});
+    between();
+    call("layer-norm", "layer_norm_no_bias", {&a, &b, &weight, 1e-5});
+    between();
+  }
+
+  Bytes written() const {
+    Bytes all;
+    for (const auto* memory : {&a_, &b_, &c_, &residual_, &key_, &scales_, &codes_}) {
+      Bytes part(memory->size());
+      must(cuda_->read(part, memory->address()));
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  }
+
+  std::unique_ptr<runtime::Cuda> cuda_;
+  std::map<std::string, runtime::KernelLibrary> libraries_;
+  std::vector<Bytes> initial_;
+  runtime::CudaMemory a_, b_, c_, residual_, weight_, bias_, key_, cache_, positions_, scales_, codes_;
+};
+
+}  // namespace
+
+TEST_CASE("kernels: a chain of kernels has the bits of one that waits after every call", "[.][gpu]") {
+  Chain chain;
+  constexpr int kRounds = 25;
+  const auto waited = chain.run(kRounds, [&] { must(chain.cuda().synchronize()); });
+  const auto other = chain.run(kRounds - 1, [&] { must(chain.cuda().synchronize()); });
+  REQUIRE(waited != other);  // a round changes what is compared
+  for (int i = 0; i < 20; ++i) {
+    REQUIRE(chain.run(kRounds, [] {}) == waited);
+    REQUIRE(chain.run_recorded(kRounds) == waited);
+  }
+}
