@@ -30,8 +30,15 @@ dim3 grid_of(std::int64_t rows, std::int64_t items, unsigned threads) {
 template <class T>
 cudaError_t start(const void* kernel, const Operands& o, std::int64_t items, unsigned threads,
                   const Place& place) {
-  const Typed<T> typed{
-      static_cast<T*>(o.out), static_cast<const T*>(o.x), o.rows, o.cols, o.out_stride, o.x_stride};
+  const Typed<T> typed{static_cast<T*>(o.out),
+                       static_cast<const T*>(o.x),
+                       common::step_of(o.out_stride, sizeof(T)),
+                       common::step_of(o.x_stride, sizeof(T)),
+                       static_cast<unsigned>(items),
+                       o.rows,
+                       o.cols,
+                       o.out_stride,
+                       o.x_stride};
   return common::start_with(kernel,
                             {.blocks = grid_of(o.rows, items, threads),
                              .threads = threads,
@@ -45,7 +52,7 @@ cudaError_t choose_width(const Operands& o, const Place& place) {
   constexpr std::int64_t kWidth = 16 / sizeof(T);
   constexpr std::int64_t kMostVectors = 0x7fffff00;
   const std::int64_t size = sizeof(T);
-  const bool wide = o.cols % kWidth == 0 && o.cols / kWidth <= kMostVectors &&
+  const bool wide = o.rows <= common::kMostBlocks && o.cols % kWidth == 0 && o.cols / kWidth <= kMostVectors &&
                     common::aligned_rows(o.out, o.rows > 1 ? o.out_stride : 0, size) &&
                     common::aligned_rows(o.x, o.rows > 1 ? o.x_stride : 0, size);
   if (!wide)

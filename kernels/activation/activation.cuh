@@ -14,6 +14,10 @@ template <class T>
 struct Typed {
   T* __restrict__ out;
   const T* __restrict__ x;
+  // In vectors of 16 bytes; unused where rows are not made of such.
+  unsigned out_step;
+  unsigned x_step;
+  unsigned vectors;  ///< in a row of `out`
   std::int64_t rows;
   std::int64_t cols;
   std::int64_t out_stride;
@@ -35,15 +39,20 @@ __device__ inline float normal_cdf(float v) {
   return v > 0.0F ? 1.0F - tail : tail;
 }
 
+__device__ inline float logistic(float v) {
+  constexpr float kLog2E = 1.44269504F;
+  return common::approximate_reciprocal(1.0F + common::approximate_exp2(v * -kLog2E));
+}
+
 template <Activation kActivation>
 __device__ float apply(float v) {
   if constexpr (kActivation == Activation::silu) {
-    return __fdividef(v, 1.0F + __expf(-v));
+    return v * logistic(v);
   } else if constexpr (kActivation == Activation::gelu) {
     return v * normal_cdf(v);
   } else {
     const float inner = 1.59576912F * (v + 0.044715F * v * v * v);
-    return __fdividef(v, 1.0F + __expf(-inner));
+    return v * logistic(inner);
   }
 }
 
@@ -54,13 +63,14 @@ template <Activation kActivation, class T>
 __global__ void __launch_bounds__(1024) gated(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
   const unsigned c = blockIdx.x * blockDim.x + threadIdx.x;
-  const auto vectors = static_cast<unsigned>(o.cols / kWidth);
-  if (c >= vectors) return;
+  if (c >= o.vectors) return;
   common::wait_for_previous();
-  for (std::int64_t r = blockIdx.y; r < o.rows; r += gridDim.y) {
-    const auto* in = reinterpret_cast<const uint4*>(o.x + r * o.x_stride) + c;
+  const auto rows = static_cast<unsigned>(o.rows);
+  unsigned r = blockIdx.y;
+  do {
+    const auto* in = reinterpret_cast<const uint4*>(o.x) + static_cast<std::uint64_t>(r) * o.x_step + c;
     const uint4 gates = in[0];
-    const uint4 ups = in[vectors];
+    const uint4 ups = in[o.vectors];
     common::let_next_start();
     float gate[kWidth];
     float up[kWidth];
@@ -69,8 +79,9 @@ __global__ void __launch_bounds__(1024) gated(const Typed<T> o) {
 #pragma unroll
     for (int i = 0; i < kWidth; ++i)
       gate[i] = apply<kActivation>(gate[i]) * up[i];
-    reinterpret_cast<uint4*>(o.out + r * o.out_stride)[c] = common::pack<T>(gate);
-  }
+    reinterpret_cast<uint4*>(o.out)[static_cast<std::uint64_t>(r) * o.out_step + c] = common::pack<T>(gate);
+    r += gridDim.y;
+  } while (r < rows);
 }
 
 /// The same element by element, for any alignment and size.

@@ -3,6 +3,9 @@
 // A block that owns a row and holds it in registers, as 16-byte vectors in the form in which they were read:
 // thread t of n holds the vectors t, t + n, t + 2n, … Shared by the kernels that reduce over a row.
 
+#include <cstdint>
+#include <type_traits>
+
 namespace kernels::common {
 
 /// The index of the `held`-th vector of this thread.
@@ -10,20 +13,93 @@ __device__ inline unsigned vector_of(int held) {
   return static_cast<unsigned>(held) * blockDim.x + threadIdx.x;
 }
 
-/// Threads of a block that holds so many vectors each: as many registers as they need are left to each.
-template <int kHeld>
-inline constexpr int kThreadsHeld = kHeld == 1 ? 256 : 512;
+/// Vector `index` of row `row`, for rows that lie `step` vectors of 16 bytes apart. The address is made here, once:
+/// left to itself the compiler makes those of a thread's other vectors anew from the start of the data, and those
+/// of results behind a barrier where every instruction is waited for.
+template <class T>
+__device__ auto vectors_at(T* data, std::uint64_t row, unsigned step, unsigned index) {
+  using Raw = std::conditional_t<std::is_const_v<T>, const uint4, uint4>;
+  auto* at = reinterpret_cast<Raw*>(data) + row * step + index;
+#if defined(__CUDA_ARCH__)
+  asm volatile("" : "+l"(at));
+#endif
+  return at;
+}
 
-/// Vectors of a row up to which a thread holds one, two, four or eight of them. Blocks of 256 to 512 threads
-/// were the fastest on an H100: larger ones end together and leave the memory idle, smaller ones hold too
-/// much each.
-inline constexpr long long kRowOfOne = 256;
+/// This thread's first vector of the row of this block; its others follow in steps of blockDim.x. `each` is 2
+/// where it takes two side by side.
+template <class T>
+__device__ auto own_vectors(T* data, unsigned step, unsigned each = 1) {
+  return vectors_at(data, blockIdx.x, step, threadIdx.x * each);
+}
+
+/// Reads this thread's vectors of a row, from the first on; those that the row does not have are zeros.
+template <int kHeld>
+__device__ void read_row(const uint4* own, unsigned vectors, uint4 (&held)[kHeld]) {
+#pragma unroll
+  for (int k = 0; k < kHeld; ++k)
+    held[k] = vector_of(k) < vectors ? own[k * blockDim.x] : uint4{0, 0, 0, 0};
+}
+
+/// One value of each warp of a block of at most `kWarps`, which is 8, 16 or 32, in shared memory. Every thread
+/// reads eight of them at once, which takes a third of the time of five shuffles; lanes that differ in their
+/// remainder by kWarps / 8 read different ones.
+template <int kWarps>
+struct alignas(16) OfWarps {
+  float values[kWarps];
+
+  /// Keeps the value of this warp, which all of its lanes have, and `nothing` for warps that the block does not
+  /// have. A barrier comes before it is read.
+  __device__ void keep(float value, float nothing) {
+    const unsigned lane = threadIdx.x % 32;
+    const unsigned place = threadIdx.x / 32 + lane * (blockDim.x / 32);
+    if (place < kWarps) values[place] = lane == 0 ? value : nothing;
+  }
+  __device__ void read(float (&eight)[8]) const {
+    const auto* from = reinterpret_cast<const float4*>(values) + 2 * (threadIdx.x % (kWarps / 8));
+    const float4 low = from[0];
+    const float4 high = from[1];
+    eight[0] = low.x;
+    eight[1] = low.y;
+    eight[2] = low.z;
+    eight[3] = low.w;
+    eight[4] = high.x;
+    eight[5] = high.y;
+    eight[6] = high.z;
+    eight[7] = high.w;
+  }
+};
+
+/// When a thread reads the weights of its columns: `first`, while the kernel ahead may still run (dependent
+/// launch); `second`, right behind the row; `last`, after the reduction. With many rows the registers that
+/// wait with weights in them are worth more than the time that they save.
+enum class Weights { first, second, last };
+
+/// Threads of a block whose threads hold so many vectors each, at most. Blocks of 256 to 512 threads were the fastest on an H100: larger ones
+/// end together and leave the memory idle, smaller ones hold too much each.
+template <int kHeld, Weights kWeights>
+inline constexpr int kThreadsHeld = kHeld == 1 ? (kWeights == Weights::last ? 256 : 512) : 512;
+template <int kHeld, Weights kWeights>
+using Scratch = OfWarps<kThreadsHeld<kHeld, kWeights> / 32>;
+/// How many blocks a multiprocessor is to have room for, at least, where there are many rows and a thread
+/// needs `registers`: of 65,536.
+template <int kHeld, Weights kWeights>
+constexpr int blocks_held(int registers) {
+  return kWeights == Weights::last ? 65536 / (kThreadsHeld<kHeld, kWeights> * registers) : 1;
+}
+
+/// Rows that are many. Tests on the CPU say less.
+#if !defined(KERNELS_MANY_ROWS)
+#define KERNELS_MANY_ROWS 1024
+#endif
+inline constexpr long long kManyRows = KERNELS_MANY_ROWS;
+/// Vectors of a row up to which a thread holds one, two, four or eight of them.
+constexpr long long row_of_one(long long rows) {
+  return rows < kManyRows ? 512 : 256;
+}
 inline constexpr long long kRowOfTwo = 1024;
-inline constexpr long long kRowOfFour = 4 * kThreadsHeld<4>;
-inline constexpr long long kRowOfEight = 8 * kThreadsHeld<8>;
-/// Rows from which weights are read after the reduction: with many blocks, registers are worth more than
-/// latency.
-inline constexpr long long kManyRows = 1024;
+inline constexpr long long kRowOfFour = 2048;
+inline constexpr long long kRowOfEight = 4096;
 
 /// Reductions over the 32 lanes of a warp, returned to all of them.
 __device__ inline float warp_sum(float value) {
@@ -35,6 +111,50 @@ __device__ inline float warp_max(float value) {
   for (int offset = 16; offset > 0; offset /= 2)
     value = fmaxf(value, __shfl_xor_sync(0xffffffffU, value, offset));
   return value;
+}
+
+/// The sum of what all warps kept, from the eight values that this thread read.
+template <int kWarps>
+__device__ float sum_of_eight(const float (&v)[8]) {
+  float sum = ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+#pragma unroll
+  for (int offset = kWarps / 16; offset > 0; offset /= 2)
+    sum += __shfl_xor_sync(0xffffffffU, sum, offset);
+  return sum;
+}
+/// The largest of it.
+template <int kWarps>
+__device__ float max_of_eight(const float (&v)[8]) {
+  float most = fmaxf(fmaxf(fmaxf(v[0], v[1]), fmaxf(v[2], v[3])), fmaxf(fmaxf(v[4], v[5]), fmaxf(v[6], v[7])));
+#pragma unroll
+  for (int offset = kWarps / 16; offset > 0; offset /= 2)
+    most = fmaxf(most, __shfl_xor_sync(0xffffffffU, most, offset));
+  return most;
+}
+
+/// The sum of what the warps of a block kept, in all threads: with `Weights::last` in the way that needs the
+/// fewest registers, else in the quickest.
+template <Weights kWeights, int kWarps>
+__device__ float sum_of_warps(const OfWarps<kWarps>& scratch) {
+  if constexpr (kWeights == Weights::last) {
+    float sum = scratch.values[threadIdx.x % kWarps];
+#pragma unroll
+    for (int offset = kWarps / 2; offset > 0; offset /= 2)
+      sum += __shfl_xor_sync(0xffffffffU, sum, offset);
+    return sum;
+  } else {
+    float eight[8];
+    scratch.read(eight);
+    return sum_of_eight<kWarps>(eight);
+  }
+}
+
+/// Sum over the threads of a block, returned to all of them; one barrier.
+template <Weights kWeights, int kWarps>
+__device__ float block_sum(float value, OfWarps<kWarps>& scratch) {
+  scratch.keep(warp_sum(value), 0.0F);
+  __syncthreads();
+  return sum_of_warps<kWeights>(scratch);
 }
 
 /// Programmatic dependent launch (sm_90 and up): until `wait_for_previous` returns, a kernel may run beside

@@ -38,9 +38,19 @@ class CurrentDevice {
   bool changed_ = false;
 };
 
-/// True if `data` and rows of `stride` elements of `size` bytes are all 16-byte aligned.
+/// The most vectors of 16 bytes from one row to the next that kernels count in 32 bits.
+inline constexpr std::int64_t kMostStep = 0xffffffff;
+
+/// Vectors of 16 bytes in `stride` elements of `size` bytes; of a single row it may be anything.
+inline unsigned step_of(std::int64_t stride, std::int64_t size) {
+  return static_cast<unsigned>(stride * size / 16);
+}
+
+/// True if `data` and rows of `stride` elements of `size` bytes are all 16-byte aligned, and near enough to
+/// one another for `step_of`.
 inline bool aligned_rows(const void* data, std::int64_t stride, std::int64_t size) {
-  return reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && stride * size % 16 == 0;
+  return reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && stride * size % 16 == 0 &&
+         stride * size / 16 <= kMostStep;
 }
 
 /// A whole number of warps, at least one.

@@ -40,62 +40,59 @@ struct alignas(sizeof(T) * kWidth) Vector {
 template <class T>
 inline constexpr int kPerVector = static_cast<int>(16 / sizeof(T));
 
-/// 16 bytes as float32 values. They are kept raw until then: structs of packed elements are copied in four
+/// Elements in a word of 4 bytes.
+template <class T>
+inline constexpr int kPerWord = static_cast<int>(4 / sizeof(T));
+
+/// A word as float32 values. Vectors are kept raw until then: structs of packed elements are copied in four
 /// accesses of four bytes.
-__device__ inline void unpack(float*, const uint4& raw, float (&out)[4]) {
-  out[0] = __uint_as_float(raw.x);
-  out[1] = __uint_as_float(raw.y);
-  out[2] = __uint_as_float(raw.z);
-  out[3] = __uint_as_float(raw.w);
+__device__ inline void unpack_word(float*, unsigned word, float* out) {
+  out[0] = __uint_as_float(word);
 }
-__device__ inline void unpack(__half*, const uint4& raw, float (&out)[8]) {
-  const unsigned words[4] = {raw.x, raw.y, raw.z, raw.w};
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const __half2 pair = *reinterpret_cast<const __half2*>(&words[i]);
-    const float2 both = __half22float2(pair);
-    out[2 * i] = both.x;
-    out[2 * i + 1] = both.y;
-  }
+__device__ inline void unpack_word(__half*, unsigned word, float* out) {
+  const float2 both = __half22float2(*reinterpret_cast<const __half2*>(&word));
+  out[0] = both.x;
+  out[1] = both.y;
 }
-__device__ inline void unpack(__nv_bfloat16*, const uint4& raw, float (&out)[8]) {
-  const unsigned words[4] = {raw.x, raw.y, raw.z, raw.w};
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    out[2 * i] = __uint_as_float(words[i] << 16);
-    out[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000U);
-  }
+__device__ inline void unpack_word(__nv_bfloat16*, unsigned word, float* out) {
+  out[0] = __uint_as_float(word << 16);
+  out[1] = __uint_as_float(word & 0xffff0000U);
+}
+template <class T>
+__device__ void unpack_word(unsigned word, float (&out)[kPerWord<T>]) {
+  unpack_word(static_cast<T*>(nullptr), word, out);
 }
 template <class T>
 __device__ void unpack(const uint4& raw, float (&out)[kPerVector<T>]) {
-  unpack(static_cast<T*>(nullptr), raw, out);
+  const unsigned words[4] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    unpack_word(static_cast<T*>(nullptr), words[i], out + i * kPerWord<T>);
 }
 
 /// The way back, rounded to nearest even.
-__device__ inline uint4 pack(float*, const float (&in)[4]) {
-  return {__float_as_uint(in[0]), __float_as_uint(in[1]), __float_as_uint(in[2]), __float_as_uint(in[3])};
+__device__ inline unsigned pack_word(float*, const float* in) {
+  return __float_as_uint(in[0]);
 }
-__device__ inline uint4 pack(__half*, const float (&in)[8]) {
-  unsigned words[4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const __half2 pair = __floats2half2_rn(in[2 * i], in[2 * i + 1]);
-    words[i] = *reinterpret_cast<const unsigned*>(&pair);
-  }
-  return {words[0], words[1], words[2], words[3]};
+__device__ inline unsigned pack_word(__half*, const float* in) {
+  const __half2 pair = __floats2half2_rn(in[0], in[1]);
+  return *reinterpret_cast<const unsigned*>(&pair);
 }
-__device__ inline uint4 pack(__nv_bfloat16*, const float (&in)[8]) {
-  unsigned words[4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const __nv_bfloat162 pair = __floats2bfloat162_rn(in[2 * i], in[2 * i + 1]);
-    words[i] = *reinterpret_cast<const unsigned*>(&pair);
-  }
-  return {words[0], words[1], words[2], words[3]};
+__device__ inline unsigned pack_word(__nv_bfloat16*, const float* in) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(in[0], in[1]);
+  return *reinterpret_cast<const unsigned*>(&pair);
+}
+template <class T>
+__device__ unsigned pack_word(const float (&in)[kPerWord<T>]) {
+  return pack_word(static_cast<T*>(nullptr), in);
 }
 template <class T>
 __device__ uint4 pack(const float (&in)[kPerVector<T>]) {
-  return pack(static_cast<T*>(nullptr), in);
+  unsigned words[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    words[i] = pack_word(static_cast<T*>(nullptr), in + i * kPerWord<T>);
+  return {words[0], words[1], words[2], words[3]};
 }
 
 /// Sum over the threads of a block, returned to all of them. blockDim.x is a multiple of 32, at most 1024.

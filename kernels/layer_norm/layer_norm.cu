@@ -9,19 +9,20 @@ const void* address(Kernel* kernel) {
   return reinterpret_cast<const void*>(kernel);
 }
 
-/// Weights early where a thread holds little, and where few blocks run; never where it holds most.
+template <bool kBias, class T, int kHeld, common::Weights kWeights>
+cudaError_t start_held(const Typed<T>& typed, const Place& place) {
+  return common::start_rows(address(&norm_held<T, kHeld, kBias, kWeights>), typed,
+                            (typed.vectors + kHeld - 1) / kHeld, place);
+}
+
+/// Weights wait in registers, but where many rows are to fit on the device and a thread holds much.
 template <bool kBias, class T, int kHeld>
-cudaError_t start_held(const Typed<T>& typed, std::int64_t vectors, const Place& place) {
-  const std::int64_t threads = (vectors + kHeld - 1) / kHeld;
-  if constexpr (kHeld < 4) {
-    return common::start_rows(address(&norm_held<T, kHeld, kBias, true>), typed, threads, place);
-  } else if constexpr (kHeld == 4) {
-    return typed.rows < common::kManyRows
-               ? common::start_rows(address(&norm_held<T, kHeld, kBias, true>), typed, threads, place)
-               : common::start_rows(address(&norm_held<T, kHeld, kBias, false>), typed, threads, place);
-  } else {
-    return common::start_rows(address(&norm_held<T, kHeld, kBias, false>), typed, threads, place);
-  }
+cudaError_t choose_weights(const Typed<T>& typed, const Place& place) {
+  using common::Weights;
+  if constexpr (kHeld >= 4)
+    if (typed.rows >= common::kManyRows) return start_held<kBias, T, kHeld, Weights::last>(typed, place);
+  if (common::dependent_launch()) return start_held<kBias, T, kHeld, Weights::first>(typed, place);
+  return start_held<kBias, T, kHeld, Weights::second>(typed, place);
 }
 
 template <class T>
@@ -36,21 +37,25 @@ bool wide_enough(const Operands& o) {
 
 template <bool kBias, class T>
 cudaError_t choose(const Operands& o, const Place& place) {
+  const std::int64_t vectors = o.cols * static_cast<std::int64_t>(sizeof(T)) / 16;
+  const bool wide = wide_enough<T>(o);
   const Typed<T> typed{static_cast<T*>(o.out),
                        static_cast<const T*>(o.x),
                        static_cast<const T*>(o.weight),
                        static_cast<const T*>(o.bias),
+                       common::step_of(o.out_stride, sizeof(T)),
+                       common::step_of(o.x_stride, sizeof(T)),
+                       static_cast<unsigned>(vectors <= common::kRowOfEight ? vectors : 0),
+                       1.0F / static_cast<float>(o.cols),
+                       static_cast<float>(o.eps),
                        o.rows,
                        o.cols,
                        o.out_stride,
-                       o.x_stride,
-                       static_cast<float>(o.eps)};
-  const std::int64_t vectors = o.cols * static_cast<std::int64_t>(sizeof(T)) / 16;
-  const bool wide = wide_enough<T>(o);
-  if (wide && vectors <= common::kRowOfOne) return start_held<kBias, T, 1>(typed, vectors, place);
-  if (wide && vectors <= common::kRowOfTwo) return start_held<kBias, T, 2>(typed, vectors, place);
-  if (wide && vectors <= common::kRowOfFour) return start_held<kBias, T, 4>(typed, vectors, place);
-  if (wide && vectors <= common::kRowOfEight) return start_held<kBias, T, 8>(typed, vectors, place);
+                       o.x_stride};
+  if (wide && vectors <= common::row_of_one(o.rows)) return choose_weights<kBias, T, 1>(typed, place);
+  if (wide && vectors <= common::kRowOfTwo) return choose_weights<kBias, T, 2>(typed, place);
+  if (wide && vectors <= common::kRowOfFour) return choose_weights<kBias, T, 4>(typed, place);
+  if (wide && vectors <= common::kRowOfEight) return choose_weights<kBias, T, 8>(typed, place);
   return common::start_rows(address(&norm_any<T>), typed, o.cols, place);
 }
 

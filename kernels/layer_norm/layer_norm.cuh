@@ -15,117 +15,137 @@ struct Typed {
   const T* x;
   const T* weight;
   const T* bias;
+  // In vectors of 16 bytes; unused where rows are not made of such.
+  unsigned out_step;
+  unsigned x_step;
+  unsigned vectors;
+  float per_col;  ///< 1 / cols
+  float eps;
   std::int64_t rows;
   std::int64_t cols;
   std::int64_t out_stride;
   std::int64_t x_stride;
-  float eps;
 };
 
-/// Mean, and the sum of squared distances from it.
+/// What a thread finds in its part of a row: sums of the distances from a point, and of their squares.
+template <int kSums>
+struct Distances {
+  float sums[kSums] = {};
+  float squares[kSums] = {};
+
+  template <int kWidth>
+  __device__ void add(const float (&s)[kWidth], float point) {
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i) {
+      const float distance = s[i] - point;
+      sums[i % kSums] += distance;
+      squares[i % kSums] = fmaf(distance, distance, squares[i % kSums]);
+    }
+  }
+};
+template <int kSums>
+__device__ float sum_of(const float (&sums)[kSums]) {
+  float sum = sums[0];
+#pragma unroll
+  for (int i = 1; i < kSums; ++i)
+    sum += sums[i];
+  return sum;
+}
+
+/// A point near the row: the mean of its first vector, as an element of it could be.
+template <class T>
+__device__ float point_of(const uint4& first) {
+  float s[common::kPerVector<T>];
+  common::unpack<T>(first, s);
+  float sums[2] = {};
+#pragma unroll
+  for (int i = 0; i < common::kPerVector<T>; ++i)
+    sums[i % 2] += s[i];
+  return (sums[0] + sums[1]) * (1.0F / common::kPerVector<T>);
+}
+
 struct Moments {
   float mean;
-  float squares;
+  float scale;  ///< 1 / sqrt(variance + eps)
 };
 
-/// Vectors of a row that the threads of one warp hold together.
-template <int kHeld>
-__device__ unsigned vectors_of_warp(unsigned warp, unsigned vectors) {
-  unsigned count = 0;
-#pragma unroll
-  for (int k = 0; k < kHeld; ++k) {
-    const unsigned first = static_cast<unsigned>(k) * blockDim.x + 32 * warp;
-    count += first >= vectors ? 0 : min(vectors - first, 32U);
-  }
-  return count;
-}
+/// Shared memory for `moments_of`.
+template <int kHeld, common::Weights kWeights>
+struct Scratch {
+  common::Scratch<kHeld, kWeights> sums;
+  common::Scratch<kHeld, kWeights> squares;
+};
 
-/// The moments of what a warp holds: the mean first, then the distances from it, both from registers.
-template <class T, int kHeld>
-__device__ Moments warp_moments(const uint4 (&held)[kHeld], unsigned vectors) {
-  constexpr int kWidth = common::kPerVector<T>;
-  const unsigned count = kWidth * vectors_of_warp<kHeld>(threadIdx.x / 32, vectors);
-  float s[kWidth];
-  float sum = 0.0F;
-#pragma unroll
-  for (int k = 0; k < kHeld; ++k) {
-    common::unpack<T>(held[k], s);
-#pragma unroll
-    for (int i = 0; i < kWidth; ++i)
-      sum += s[i];
-  }
-  const float mean = count == 0 ? 0.0F : common::warp_sum(sum) / static_cast<float>(count);
-  float squares = 0.0F;
-#pragma unroll
-  for (int k = 0; k < kHeld; ++k) {
-    if (common::vector_of(k) >= vectors) continue;
-    common::unpack<T>(held[k], s);
-#pragma unroll
-    for (int i = 0; i < kWidth; ++i)
-      squares = fmaf(s[i] - mean, s[i] - mean, squares);
-  }
-  return {mean, common::warp_sum(squares)};
-}
-
-/// Mean and variance of the row from the moments of its warps (Chan, Golub & LeVeque 1979): nothing cancels,
-/// however far the mean is from 0, and there is one barrier where mean and variance one after the other need
-/// two.
-template <class T, int kHeld>
-__device__ float2 mean_and_variance(const Moments& own, unsigned vectors, Moments* scratch) {
-  const unsigned lane = threadIdx.x % 32;
-  if (lane == 0) scratch[threadIdx.x / 32] = own;
+/// Mean and scale of the row in all threads of a block, with one barrier: both sums travel together, because
+/// the distances are from a point that needs no reduction. Of n elements in a vector and N in the row the
+/// point is at most sqrt(N / n) standard deviations away from the mean (its n elements are part of the
+/// variance), so the subtraction loses at most a factor N / n of float32's precision, where a row is made to
+/// do so, and nothing where the first elements are like the others, wherever their mean is.
+template <int kHeld, common::Weights kWeights, int kSums, class T>
+__device__ Moments moments_of(const Distances<kSums>& own, float point, const Typed<T>& o,
+                              Scratch<kHeld, kWeights>& scratch) {
+  scratch.sums.keep(common::warp_sum(sum_of(own.sums) * o.per_col), 0.0F);
+  scratch.squares.keep(common::warp_sum(sum_of(own.squares) * o.per_col), 0.0F);
   __syncthreads();
-  const bool used = lane < blockDim.x / 32;
-  const Moments part = used ? scratch[lane] : Moments{0.0F, 0.0F};
-  const float all = static_cast<float>(vectors);
-  const float share = used ? static_cast<float>(vectors_of_warp<kHeld>(lane, vectors)) / all : 0.0F;
-  const float mean = common::warp_sum(share * part.mean);
-  const float apart = part.mean - mean;
-  const float elements = all * common::kPerVector<T>;
-  return {mean, common::warp_sum(part.squares / elements + share * apart * apart)};
+  const float away = common::sum_of_warps<kWeights>(scratch.sums);
+  const float square = common::sum_of_warps<kWeights>(scratch.squares);
+  const float variance = fmaf(-away, away, square);
+  return {point + away, rsqrtf((variance < 0.0F ? 0.0F : variance) + o.eps)};
 }
 
-/// One block per row, which stays in registers as it was read, so memory is read once. With `kEarly` weight
-/// and bias are read before the row: that hides their latency where few blocks run, and costs registers where
-/// many do. Needs rows aligned to 16 bytes, cols <= kHeld * blockDim.x * 16 / sizeof(T) and a block for each
-/// row.
-template <class T, int kHeld, bool kBias, bool kEarly>
-__global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) norm_held(const Typed<T> o) {
+/// Blocks that a multiprocessor has room for: of the registers that are left to each thread.
+template <int kHeld, common::Weights kWeights>
+inline constexpr int kRoom = kWeights != common::Weights::last && kHeld == 2 ? 3
+                             : common::blocks_held<kHeld, kWeights>(kHeld == 8   ? 64
+                                                                    : kHeld == 4 ? 40
+                                                                                 : 32);
+
+/// One block per row, which stays in registers as it was read, so memory is read once. Needs rows aligned to
+/// 16 bytes, vectors <= kHeld * blockDim.x and a block for each row.
+template <class T, int kHeld, bool kBias, common::Weights kWeights>
+__global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
+                                  kRoom<kHeld, kWeights>)
+    norm_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
-  __shared__ Moments scratch[32];
-  const auto vectors = static_cast<unsigned>(o.cols / kWidth);
-  const auto* weight = reinterpret_cast<const uint4*>(o.weight);
-  const auto* bias = reinterpret_cast<const uint4*>(o.bias);
-  const auto r = static_cast<std::int64_t>(blockIdx.x);
-  const auto* x = reinterpret_cast<const uint4*>(o.x + r * o.x_stride);
+  __shared__ Scratch<kHeld, kWeights> scratch;
+  const auto* weight = common::own_vectors(o.weight, 0);
+  const auto* bias = common::own_vectors(o.bias, 0);
+  const auto* x = common::own_vectors(o.x, o.x_step);
   uint4 held[kHeld];
   uint4 weights[kHeld];
   uint4 biases[kHeld];
-  if constexpr (kEarly) {
-#pragma unroll
-    for (int k = 0; k < kHeld; ++k) {
-      if (common::vector_of(k) >= vectors) continue;
-      weights[k] = weight[common::vector_of(k)];
-      if constexpr (kBias) biases[k] = bias[common::vector_of(k)];
-    }
+  if constexpr (kWeights == common::Weights::first) {
+    common::read_row(weight, o.vectors, weights);
+    if constexpr (kBias) common::read_row(bias, o.vectors, biases);
   }
   common::wait_for_previous();
-#pragma unroll
-  for (int k = 0; k < kHeld; ++k)
-    held[k] = common::vector_of(k) < vectors ? x[common::vector_of(k)] : uint4{0, 0, 0, 0};
+  const uint4 first = reinterpret_cast<const uint4*>(o.x)[static_cast<std::uint64_t>(blockIdx.x) * o.x_step];
+  common::read_row(x, o.vectors, held);
+  if constexpr (kWeights == common::Weights::second) {
+    common::read_row(weight, o.vectors, weights);
+    if constexpr (kBias) common::read_row(bias, o.vectors, biases);
+  }
   common::let_next_start();
-  const Moments own = warp_moments<T, kHeld>(held, vectors);
-  const float2 moments = mean_and_variance<T, kHeld>(own, vectors, scratch);
-  const float scale = rsqrtf(moments.y + o.eps);
-  auto* out = reinterpret_cast<uint4*>(o.out + r * o.out_stride);
+  uint4* out = nullptr;
+  if constexpr (kWeights != common::Weights::last) out = common::own_vectors(o.out, o.out_step);
+  const float point = point_of<T>(first);
+  Distances<kWeights == common::Weights::last ? 1 : 2> own;
+  float s[kWidth];
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
-    if (common::vector_of(k) >= vectors) continue;
-    if constexpr (!kEarly) {
-      weights[k] = weight[common::vector_of(k)];
-      if constexpr (kBias) biases[k] = bias[common::vector_of(k)];
+    if (common::vector_of(k) >= o.vectors) continue;
+    common::unpack<T>(held[k], s);
+    own.add(s, point);
+  }
+  const Moments moments = moments_of<kHeld, kWeights>(own, point, o, scratch);
+  if constexpr (kWeights == common::Weights::last) out = common::own_vectors(o.out, o.out_step);
+#pragma unroll
+  for (int k = 0; k < kHeld; ++k) {
+    if (common::vector_of(k) >= o.vectors) continue;
+    if constexpr (kWeights == common::Weights::last) {
+      weights[k] = weight[k * blockDim.x];
+      if constexpr (kBias) biases[k] = bias[k * blockDim.x];
     }
-    float s[kWidth];
     float w[kWidth];
     float b[kWidth] = {};
     common::unpack<T>(held[k], s);
@@ -133,8 +153,8 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) norm_held(const T
     if constexpr (kBias) common::unpack<T>(biases[k], b);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i)
-      s[i] = fmaf((s[i] - moments.x) * scale, w[i], b[i]);
-    out[common::vector_of(k)] = common::pack<T>(s);
+      s[i] = fmaf((s[i] - moments.mean) * moments.scale, w[i], b[i]);
+    out[k * blockDim.x] = common::pack<T>(s);
   }
 }
 

@@ -4,6 +4,9 @@
 namespace kernels::quantize_fp8 {
 namespace {
 
+/// Chunks of a row up to which a thread holds one.
+constexpr std::int64_t kRowOfOne = 256;
+
 template <class T, Form kForm, int kHeld>
 cudaError_t start_held(const Typed<T>& typed, std::int64_t chunks, const Place& place) {
   const std::int64_t threads = (chunks + kHeld - 1) / kHeld;
@@ -19,7 +22,7 @@ bool wide_enough(const Operands& o) {
   const std::int64_t size = sizeof(T);
   const bool many = o.rows > 1;
   const bool out_fits =
-      reinterpret_cast<std::uintptr_t>(o.out) % kChunk == 0 && (!many || o.out_stride % kChunk == 0);
+      reinterpret_cast<std::uintptr_t>(o.out) % kChunk == 0 && (!many || (o.out_stride % kChunk == 0 && o.out_stride / kChunk <= common::kMostStep));
   return o.cols % kChunk == 0 && o.rows <= common::kMostBlocks && out_fits &&
          common::aligned_rows(o.x, many ? o.x_stride : 0, size) && common::aligned_rows(o.weight, 0, size) &&
          common::aligned_rows(o.residual, many ? o.residual_stride : 0, size);
@@ -27,20 +30,25 @@ bool wide_enough(const Operands& o) {
 
 template <class T, Form kForm>
 cudaError_t choose(const Operands& o, const Place& place) {
+  const std::int64_t chunks = o.cols / kChunk;
   const Typed<T> typed{static_cast<std::uint8_t*>(o.out),
                        static_cast<float*>(o.scales),
                        static_cast<const T*>(o.x),
                        static_cast<T*>(o.residual),
                        static_cast<const T*>(o.weight),
+                       static_cast<unsigned>(o.out_stride / kChunk),
+                       common::step_of(o.x_stride, sizeof(T)),
+                       common::step_of(o.residual_stride, sizeof(T)),
+                       static_cast<unsigned>(chunks <= common::kRowOfEight ? chunks : 0),
+                       o.cols == 0 ? 0.0F : 1.0F / static_cast<float>(o.cols),
+                       static_cast<float>(o.eps),
                        o.rows,
                        o.cols,
                        o.out_stride,
                        o.x_stride,
-                       o.residual_stride,
-                       static_cast<float>(o.eps)};
-  const std::int64_t chunks = o.cols / kChunk;
+                       o.residual_stride};
   const bool wide = wide_enough<T>(o);
-  if (wide && chunks <= common::kRowOfOne) return start_held<T, kForm, 1>(typed, chunks, place);
+  if (wide && chunks <= kRowOfOne) return start_held<T, kForm, 1>(typed, chunks, place);
   if (wide && chunks <= common::kRowOfTwo) return start_held<T, kForm, 2>(typed, chunks, place);
   if (wide && chunks <= common::kRowOfFour) return start_held<T, kForm, 4>(typed, chunks, place);
   if constexpr (kForm == Form::plain && sizeof(T) == 2)  // what else it would hold leaves no registers

@@ -17,12 +17,18 @@ struct Typed {
   const T* x;
   T* residual;
   const T* weight;
+  // Unused where rows are not made of chunks.
+  unsigned out_step;       ///< in chunks of 8 bytes
+  unsigned x_step;         ///< in vectors of 16 bytes
+  unsigned residual_step;  ///< in vectors
+  unsigned chunks;
+  float per_col;    ///< 1 / cols; 0 of no columns
+  float eps;
   std::int64_t rows;
   std::int64_t cols;
   std::int64_t out_stride;
   std::int64_t x_stride;
   std::int64_t residual_stride;
-  float eps;
 };
 
 enum class Form : std::uint8_t { plain, norm, fused_add };
@@ -40,11 +46,10 @@ struct Raw {
 };
 
 template <class T>
-__device__ void read(const T* row, unsigned chunk, Raw<T>& raw) {
-  const auto* vectors = reinterpret_cast<const uint4*>(row) + static_cast<std::size_t>(chunk) * kVectors<T>;
+__device__ void read(const uint4* own, int held, Raw<T>& raw) {
 #pragma unroll
   for (int i = 0; i < kVectors<T>; ++i)
-    raw.vectors[i] = vectors[i];
+    raw.vectors[i] = own[held * blockDim.x * kVectors<T> + i];
 }
 
 template <class T>
@@ -61,22 +66,35 @@ __device__ void unpack(const Raw<T>& raw, float (&out)[kChunk]) {
 }
 
 template <class T>
-__device__ void write(const float (&in)[kChunk], T* row, unsigned chunk) {
+__device__ void write(const float (&in)[kChunk], uint4* own, int held) {
   constexpr int kWidth = common::kPerVector<T>;
-  auto* vectors = reinterpret_cast<uint4*>(row) + static_cast<std::size_t>(chunk) * kVectors<T>;
 #pragma unroll
   for (int i = 0; i < kVectors<T>; ++i) {
     float part[kWidth];
 #pragma unroll
     for (int k = 0; k < kWidth; ++k)
       part[k] = in[i * kWidth + k];
-    vectors[i] = common::pack<T>(part);
+    own[held * blockDim.x * kVectors<T> + i] = common::pack<T>(part);
   }
 }
+
+/// Threads of a block whose threads hold so many chunks each, at most.
+template <int kHeld>
+inline constexpr int kThreads = kHeld == 1 ? 256 : 512;
 
 /// The chunks of one row that a thread holds, as others hold vectors.
 __device__ inline unsigned chunk_of(int held) {
   return common::vector_of(held);
+}
+
+/// This thread's first chunk of the results of the row of this block.
+template <class T>
+__device__ uint2* chunks_of_block(const Typed<T>& o) {
+  uint2* own = reinterpret_cast<uint2*>(o.out) + static_cast<std::uint64_t>(blockIdx.x) * o.out_step + threadIdx.x;
+#if defined(__CUDA_ARCH__)
+  asm volatile("" : "+l"(own));  // see vectors_at
+#endif
+  return own;
 }
 
 /// The largest magnitude in each half of a chunk's words, still packed: unpacked values would stay in twice
@@ -125,28 +143,24 @@ struct Found {
 };
 
 /// Shared memory for `over_block`.
+template <int kWarps>
 struct Scratch {
-  float most[32];
-  float squares[32];
+  common::OfWarps<kWarps> most;
+  common::OfWarps<kWarps> squares;
 };
 
-/// The same over all threads of a block, returned to all of them, with one barrier: every warp goes over what
-/// the warps found. blockDim.x is a multiple of 32, at most 1024.
-template <Form kForm>
-__device__ Found over_block(Found found, Scratch& scratch) {
-  const unsigned warp = threadIdx.x / 32;
-  const unsigned lane = threadIdx.x % 32;
-  found.most = warp_most(found.most);
-  if constexpr (kForm != Form::plain) found.squares = common::warp_sum(found.squares);
-  if (lane == 0) {
-    scratch.most[warp] = found.most;
-    if constexpr (kForm != Form::plain) scratch.squares[warp] = found.squares;
-  }
+/// The same over all threads of a block of at most `kWarps` warps, returned to all of them, with one barrier.
+template <Form kForm, int kWarps>
+__device__ Found over_block(Found found, Scratch<kWarps>& scratch) {
+  scratch.most.keep(warp_most(found.most), 0.0F);
+  if constexpr (kForm != Form::plain) scratch.squares.keep(common::warp_sum(found.squares), 0.0F);
   __syncthreads();
-  const bool has_warp = lane < blockDim.x / 32;
-  found.most = warp_most(has_warp ? scratch.most[lane] : 0.0F);
-  if constexpr (kForm != Form::plain)
-    found.squares = common::warp_sum(has_warp ? scratch.squares[lane] : 0.0F);
+  found.most = warp_most(scratch.most.values[threadIdx.x % kWarps]);
+  if constexpr (kForm != Form::plain) {
+    float eight[8];
+    scratch.squares.read(eight);
+    found.squares = common::sum_of_eight<kWarps>(eight);
+  }
   return found;
 }
 
@@ -157,10 +171,10 @@ struct Scaling {
 };
 
 template <Form kForm>
-__device__ Scaling scaling_of(const Found& found, std::int64_t cols, float eps) {
+__device__ Scaling scaling_of(const Found& found, float per_col, float eps) {
   float norm = 1.0F;
   if constexpr (kForm != Form::plain)
-    norm = cols > 0 ? rsqrtf(found.squares / static_cast<float>(cols) + eps) : 1.0F;
+    norm = rsqrtf(fmaf(found.squares, per_col, eps));
   const float scale = fmaxf(found.most * norm * (1.0F / kMost), kLeastScale);
   return {scale, __fdividef(norm, scale)};
 }
@@ -169,28 +183,27 @@ __device__ Scaling scaling_of(const Found& found, std::int64_t cols, float eps) 
 /// aligned to 16 bytes and those of out to 8, a multiple of 8 columns, cols <= kHeld * blockDim.x * 8 and a
 /// block for each row.
 template <class T, int kHeld>
-__global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) quantize_held(const Typed<T> o) {
-  __shared__ Scratch scratch;
-  const auto chunks = static_cast<unsigned>(o.cols / kChunk);
-  const auto r = static_cast<std::int64_t>(blockIdx.x);
-  const T* x = o.x + r * o.x_stride;
+__global__ void __launch_bounds__(kThreads<kHeld>, sizeof(T) == 2 && kHeld == 4 ? 4 : 1) quantize_held(const Typed<T> o) {
+  __shared__ Scratch<kThreads<kHeld> / 32> scratch;
+  const unsigned chunks = o.chunks;
+  const auto* x = common::own_vectors(o.x, o.x_step, kVectors<T>);
   Raw<T> held[kHeld];
   common::wait_for_previous();
 #pragma unroll
   for (int k = 0; k < kHeld; ++k)
     if (chunk_of(k) < chunks)
-      read(x, chunk_of(k), held[k]);
+      read<T>(x, k, held[k]);
     else
       held[k] = {};
   common::let_next_start();
+  uint2* out = chunks_of_block(o);
   Found found;
 #pragma unroll
   for (int k = 0; k < kHeld; ++k)
     found.most = largest(held[k], found.most);
   found = over_block<Form::plain>(found, scratch);
-  const Scaling scaling = scaling_of<Form::plain>(found, o.cols, o.eps);
-  if (threadIdx.x == 0) o.scales[r] = scaling.scale;
-  auto* out = reinterpret_cast<uint2*>(o.out + r * o.out_stride);
+  const Scaling scaling = scaling_of<Form::plain>(found, o.per_col, o.eps);
+  if (threadIdx.x == 0) o.scales[blockIdx.x] = scaling.scale;
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
     if (chunk_of(k) >= chunks) continue;
@@ -199,7 +212,7 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) quantize_held(con
 #pragma unroll
     for (int i = 0; i < kChunk; ++i)
       s[i] *= scaling.factor;
-    out[chunk_of(k)] = common::e4m3_pack(s);
+    out[k * blockDim.x] = common::e4m3_pack(s);
   }
 }
 
@@ -207,24 +220,24 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) quantize_held(con
 /// the products are held in float32: as large as values and weights together in 16 bits. Needs the same, also
 /// of the residual and the weights.
 template <class T, int kHeld, Form kForm>
-__global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) norm_held(const Typed<T> o) {
-  __shared__ Scratch scratch;
-  const auto chunks = static_cast<unsigned>(o.cols / kChunk);
-  const auto r = static_cast<std::int64_t>(blockIdx.x);
-  const T* x = o.x + r * o.x_stride;
-  T* residual = kForm == Form::fused_add ? o.residual + r * o.residual_stride : nullptr;
+__global__ void __launch_bounds__(kThreads<kHeld>) norm_held(const Typed<T> o) {
+  __shared__ Scratch<kThreads<kHeld> / 32> scratch;
+  const unsigned chunks = o.chunks;
+  const auto* x = common::own_vectors(o.x, o.x_step, kVectors<T>);
+  const auto* weight = common::own_vectors(o.weight, 0, kVectors<T>);
+  uint4* residual = kForm == Form::fused_add ? common::own_vectors(o.residual, o.residual_step, kVectors<T>) : nullptr;
   Raw<T> in[kHeld];
   Raw<T> added[kForm == Form::fused_add ? kHeld : 1];
   Raw<T> weights[kHeld];
 #pragma unroll
   for (int k = 0; k < kHeld; ++k)
-    if (chunk_of(k) < chunks) read(o.weight, chunk_of(k), weights[k]);
+    if (chunk_of(k) < chunks) read<T>(weight, k, weights[k]);
   common::wait_for_previous();
 #pragma unroll
   for (int k = 0; k < kHeld; ++k)
     if (chunk_of(k) < chunks) {
-      read(x, chunk_of(k), in[k]);
-      if constexpr (kForm == Form::fused_add) read<T>(residual, chunk_of(k), added[k]);
+      read<T>(x, k, in[k]);
+      if constexpr (kForm == Form::fused_add) read<T>(residual, k, added[k]);
     }
   common::let_next_start();
   Found found;
@@ -239,7 +252,7 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) norm_held(const T
 #pragma unroll
       for (int i = 0; i < kChunk; ++i)
         s[k][i] += more[i];
-      write(s[k], residual, chunk_of(k));
+      write<T>(s[k], residual, k);
     }
     unpack<T>(weights[k], more);
 #pragma unroll
@@ -250,23 +263,23 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) norm_held(const T
     found.most = largest(s[k], found.most);
   }
   found = over_block<kForm>(found, scratch);
-  const Scaling scaling = scaling_of<kForm>(found, o.cols, o.eps);
-  if (threadIdx.x == 0) o.scales[r] = scaling.scale;
-  auto* out = reinterpret_cast<uint2*>(o.out + r * o.out_stride);
+  const Scaling scaling = scaling_of<kForm>(found, o.per_col, o.eps);
+  if (threadIdx.x == 0) o.scales[blockIdx.x] = scaling.scale;
+  uint2* out = chunks_of_block(o);
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
     if (chunk_of(k) >= chunks) continue;
 #pragma unroll
     for (int i = 0; i < kChunk; ++i)
       s[k][i] *= scaling.factor;
-    out[chunk_of(k)] = common::e4m3_pack(s[k]);
+    out[k * blockDim.x] = common::e4m3_pack(s[k]);
   }
 }
 
 /// One block per row of any length and alignment; the row is read a second time, mostly from the cache.
 template <class T, Form kForm>
 __global__ void __launch_bounds__(1024) quantize_any(const Typed<T> o) {
-  __shared__ Scratch scratch;
+  __shared__ Scratch<32> scratch;
   common::wait_for_previous();
   for (std::int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
     const T* x = o.x + r * o.x_stride;
@@ -285,7 +298,7 @@ __global__ void __launch_bounds__(1024) quantize_any(const Typed<T> o) {
       found.most = fmaxf(found.most, fabsf(weighed(s, c)));
     }
     found = over_block<kForm>(found, scratch);
-    const Scaling scaling = scaling_of<kForm>(found, o.cols, o.eps);
+    const Scaling scaling = scaling_of<kForm>(found, o.per_col, o.eps);
     if (threadIdx.x == 0) o.scales[r] = scaling.scale;
     for (std::int64_t c = threadIdx.x; c < o.cols; c += blockDim.x) {
       const float s = summed(c);

@@ -4,17 +4,25 @@
 namespace kernels::rmsnorm {
 namespace {
 
+template <bool kFused, class T, int kHeld, common::Weights kWeights>
+cudaError_t start_held(const Typed<T>& typed, const Place& place) {
+  const std::int64_t threads = (typed.vectors + kHeld - 1) / kHeld;
+  if constexpr (kFused)
+    return common::start_rows(reinterpret_cast<const void*>(&fused_held<T, kHeld, kWeights>), typed, threads,
+                              place);
+  else
+    return common::start_rows(reinterpret_cast<const void*>(&norm_held<T, kHeld, kWeights>), typed, threads,
+                              place);
+}
+
+/// Weights wait in registers, but where many rows are to fit on the device and a thread holds much.
 template <bool kFused, class T, int kHeld>
-cudaError_t start_held(const Typed<T>& typed, std::int64_t vectors, const Place& place) {
-  const std::int64_t threads = (vectors + kHeld - 1) / kHeld;
-  if constexpr (kFused) {
-    return common::start_rows(reinterpret_cast<const void*>(&fused_held<T, kHeld>), typed, threads, place);
-  } else {
-    const bool early = kHeld < 4 || typed.rows < common::kManyRows;
-    return common::start_rows(early ? reinterpret_cast<const void*>(&norm_held<T, kHeld, true>)
-                                    : reinterpret_cast<const void*>(&norm_held<T, kHeld, false>),
-                              typed, threads, place);
-  }
+cudaError_t choose_weights(const Typed<T>& typed, const Place& place) {
+  using common::Weights;
+  if constexpr (kFused || kHeld >= 4)
+    if (typed.rows >= common::kManyRows) return start_held<kFused, T, kHeld, Weights::last>(typed, place);
+  if (common::dependent_launch()) return start_held<kFused, T, kHeld, Weights::first>(typed, place);
+  return start_held<kFused, T, kHeld, Weights::second>(typed, place);
 }
 
 template <class T>
@@ -29,23 +37,28 @@ bool wide_enough(const Operands& o, int width) {
 template <bool kFused, class T>
 cudaError_t choose(const Operands& o, const Place& place) {
   constexpr int kWidth = 16 / sizeof(T);
+  const std::int64_t vectors = o.cols / kWidth;
+  const bool wide = wide_enough<T>(o, kWidth) && o.rows <= common::kMostBlocks;
   const Typed<T> typed{static_cast<T*>(o.out),
                        static_cast<const T*>(o.x),
                        static_cast<T*>(o.residual),
                        static_cast<const T*>(o.weight),
+                       common::step_of(o.out_stride, sizeof(T)),
+                       common::step_of(o.x_stride, sizeof(T)),
+                       common::step_of(o.residual_stride, sizeof(T)),
+                       static_cast<unsigned>(vectors <= common::kRowOfEight ? vectors : 0),
+                       1.0F / static_cast<float>(o.cols),
+                       static_cast<float>(o.eps),
                        o.rows,
                        o.cols,
                        o.out_stride,
                        o.x_stride,
-                       o.residual_stride,
-                       static_cast<float>(o.eps)};
-  const std::int64_t vectors = o.cols / kWidth;
-  const bool wide = wide_enough<T>(o, kWidth) && o.rows <= common::kMostBlocks;
-  if (wide && vectors <= common::kRowOfOne) return start_held<kFused, T, 1>(typed, vectors, place);
-  if (wide && vectors <= common::kRowOfTwo) return start_held<kFused, T, 2>(typed, vectors, place);
-  if (wide && vectors <= common::kRowOfFour) return start_held<kFused, T, 4>(typed, vectors, place);
+                       o.residual_stride};
+  if (wide && vectors <= common::row_of_one(o.rows)) return choose_weights<kFused, T, 1>(typed, place);
+  if (wide && vectors <= common::kRowOfTwo) return choose_weights<kFused, T, 2>(typed, place);
+  if (wide && vectors <= common::kRowOfFour) return choose_weights<kFused, T, 4>(typed, place);
   if constexpr (!kFused)  // what it would hold of two rows in float32 leaves no registers
-    if (wide && vectors <= common::kRowOfEight) return start_held<false, T, 8>(typed, vectors, place);
+    if (wide && vectors <= common::kRowOfEight) return choose_weights<false, T, 8>(typed, place);
   return common::start_rows(reinterpret_cast<const void*>(&norm_any<kFused, T>), typed, o.cols, place);
 }
 

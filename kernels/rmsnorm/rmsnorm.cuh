@@ -15,120 +15,151 @@ struct Typed {
   const T* x;
   T* residual;
   const T* weight;
+  // In vectors of 16 bytes; unused where rows are not made of such.
+  unsigned out_step;
+  unsigned x_step;
+  unsigned residual_step;
+  unsigned vectors;
+  float per_col;  ///< 1 / cols
+  float eps;
   std::int64_t rows;
   std::int64_t cols;
   std::int64_t out_stride;
   std::int64_t x_stride;
   std::int64_t residual_stride;
-  float eps;
 };
 
-template <class T>
-__device__ float squares(const float (&s)[common::kPerVector<T>], float sum) {
+/// Squares are added in `kSums` sums side by side, so that none waits long for the one before it.
+template <int kSums>
+struct Squares {
+  float sums[kSums] = {};
+
+  template <int kWidth>
+  __device__ void add(const float (&s)[kWidth]) {
 #pragma unroll
-  for (int i = 0; i < common::kPerVector<T>; ++i)
-    sum = fmaf(s[i], s[i], sum);
-  return sum;
+    for (int i = 0; i < kWidth; ++i)
+      sums[i % kSums] = fmaf(s[i], s[i], sums[i % kSums]);
+  }
+  __device__ float sum() const {
+    float sum = sums[0];
+#pragma unroll
+    for (int i = 1; i < kSums; ++i)
+      sum += sums[i];
+    return sum;
+  }
+};
+template <common::Weights kWeights>
+inline constexpr int kSums = kWeights == common::Weights::last ? 1 : 4;
+
+/// What every element is multiplied by, 1 / sqrt(mean(squares) + eps), in all threads of a block.
+template <common::Weights kWeights, class T, int kWarps>
+__device__ float scale_of(float squares, const Typed<T>& o, common::OfWarps<kWarps>& scratch) {
+  if constexpr (kWeights == common::Weights::last) {
+    // A true division, because the compiler keeps few registers across it: the row stays packed, and there is
+    // room for more blocks.
+    return rsqrtf(common::block_sum<kWeights>(squares, scratch) / static_cast<float>(o.cols) + o.eps);
+  } else {
+    // Every operation behind the barrier is waited for: what can be done ahead of it, is.
+    const float part = fmaf(squares, o.per_col, threadIdx.x == 0 ? o.eps : 0.0F);
+    return rsqrtf(common::block_sum<kWeights>(part, scratch));
+  }
 }
 
-/// One block per row, which stays in registers as it was read, so memory is read once. With `kEarly` the
-/// weights are read before the row: that hides their latency where few blocks run, and costs registers where
-/// many do. Needs rows aligned to 16 bytes, cols <= kHeld * blockDim.x * 16 / sizeof(T) and a block for each
-/// row.
-template <class T, int kHeld, bool kEarly>
-__global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) norm_held(const Typed<T> o) {
+/// One block per row, which stays in registers as it was read, so memory is read once. Needs rows aligned to
+/// 16 bytes, vectors <= kHeld * blockDim.x and a block for each row.
+template <class T, int kHeld, common::Weights kWeights>
+__global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
+                                  (common::blocks_held<kHeld, kWeights>(kHeld == 8 ? 64 : 32)))
+    norm_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
-  __shared__ float scratch[32];
-  const auto vectors = static_cast<unsigned>(o.cols / kWidth);
-  const auto* weight = reinterpret_cast<const uint4*>(o.weight);
-  const auto r = static_cast<std::int64_t>(blockIdx.x);
-  const auto* x = reinterpret_cast<const uint4*>(o.x + r * o.x_stride);
+  __shared__ common::Scratch<kHeld, kWeights> scratch;
+  const auto* weight = common::own_vectors(o.weight, 0);
   uint4 held[kHeld];
   uint4 weights[kHeld];
-  if constexpr (kEarly) {
-#pragma unroll
-    for (int k = 0; k < kHeld; ++k)
-      weights[k] = common::vector_of(k) < vectors ? weight[common::vector_of(k)] : uint4{0, 0, 0, 0};
-  }
+  if constexpr (kWeights == common::Weights::first) common::read_row(weight, o.vectors, weights);
   common::wait_for_previous();
-#pragma unroll
-  for (int k = 0; k < kHeld; ++k)
-    held[k] = common::vector_of(k) < vectors ? x[common::vector_of(k)] : uint4{0, 0, 0, 0};
+  common::read_row(common::own_vectors(o.x, o.x_step), o.vectors, held);
+  if constexpr (kWeights == common::Weights::second) common::read_row(weight, o.vectors, weights);
   common::let_next_start();
-  float sum = 0.0F;
+  uint4* out = nullptr;
+  if constexpr (kWeights != common::Weights::last) out = common::own_vectors(o.out, o.out_step);
+  Squares<kSums<kWeights>> squares;
   float s[kWidth];
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
     common::unpack<T>(held[k], s);
-    sum = squares<T>(s, sum);
+    squares.add(s);
   }
-  const float mean = common::block_sum(sum, scratch) / static_cast<float>(o.cols);
-  const float scale = rsqrtf(mean + o.eps);
-  auto* out = reinterpret_cast<uint4*>(o.out + r * o.out_stride);
+  const float scale = scale_of<kWeights>(squares.sum(), o, scratch);
+  if constexpr (kWeights == common::Weights::last) out = common::own_vectors(o.out, o.out_step);
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
-    if (common::vector_of(k) >= vectors) continue;
-    if constexpr (!kEarly) weights[k] = weight[common::vector_of(k)];
+    if constexpr (kWeights == common::Weights::last) {
+      // One after the other: this branch keeps the compiler from reading all of them at once.
+      if (common::vector_of(k) >= o.vectors) continue;
+      weights[k] = weight[k * blockDim.x];
+    }
     float w[kWidth];
     common::unpack<T>(held[k], s);
     common::unpack<T>(weights[k], w);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i)
       s[i] = s[i] * scale * w[i];
-    out[common::vector_of(k)] = common::pack<T>(s);
+    const uint4 result = common::pack<T>(s);
+    if (common::vector_of(k) < o.vectors) out[k * blockDim.x] = result;
   }
 }
 
 /// The fused form: the sum of the row and its residual is kept in float32, as it was before it was rounded.
-template <class T, int kHeld>
-__global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) fused_held(const Typed<T> o) {
+template <class T, int kHeld, common::Weights kWeights>
+__global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
+                                  (common::blocks_held<kHeld, kWeights>(kHeld == 4 ? 64 : 32)))
+    fused_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
-  __shared__ float scratch[32];
-  const auto vectors = static_cast<unsigned>(o.cols / kWidth);
-  const auto* weight = reinterpret_cast<const uint4*>(o.weight);
-  const auto r = static_cast<std::int64_t>(blockIdx.x);
-  const auto* x = reinterpret_cast<const uint4*>(o.x + r * o.x_stride);
-  auto* residual = reinterpret_cast<uint4*>(o.residual + r * o.residual_stride);
+  __shared__ common::Scratch<kHeld, kWeights> scratch;
+  const auto* weight = common::own_vectors(o.weight, 0);
+  auto* residual = common::own_vectors(o.residual, o.residual_step);
   uint4 in[kHeld];
   uint4 added[kHeld];
   uint4 weights[kHeld];
-#pragma unroll
-  for (int k = 0; k < kHeld; ++k)
-    if (common::vector_of(k) < vectors) weights[k] = weight[common::vector_of(k)];
+  if constexpr (kWeights == common::Weights::first) common::read_row(weight, o.vectors, weights);
   common::wait_for_previous();
-#pragma unroll
-  for (int k = 0; k < kHeld; ++k)
-    if (common::vector_of(k) < vectors) {
-      in[k] = x[common::vector_of(k)];
-      added[k] = residual[common::vector_of(k)];
-    }
+  common::read_row(common::own_vectors(o.x, o.x_step), o.vectors, in);
+  common::read_row(static_cast<const uint4*>(residual), o.vectors, added);
+  if constexpr (kWeights == common::Weights::second) common::read_row(weight, o.vectors, weights);
   common::let_next_start();
+  uint4* out = nullptr;
+  if constexpr (kWeights != common::Weights::last) out = common::own_vectors(o.out, o.out_step);
   float s[kHeld][kWidth];
-  float sum = 0.0F;
+  Squares<kSums<kWeights>> squares;
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
-    if (common::vector_of(k) >= vectors) continue;
     float more[kWidth];
     common::unpack<T>(in[k], s[k]);
     common::unpack<T>(added[k], more);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i)
       s[k][i] += more[i];
-    sum = squares<T>(s[k], sum);
-    residual[common::vector_of(k)] = common::pack<T>(s[k]);
+    squares.add(s[k]);
+    const uint4 sum = common::pack<T>(s[k]);
+    if (common::vector_of(k) < o.vectors) residual[k * blockDim.x] = sum;
   }
-  const float mean = common::block_sum(sum, scratch) / static_cast<float>(o.cols);
-  const float scale = rsqrtf(mean + o.eps);
-  auto* out = reinterpret_cast<uint4*>(o.out + r * o.out_stride);
+  const float scale = scale_of<kWeights>(squares.sum(), o, scratch);
+  if constexpr (kWeights == common::Weights::last) out = common::own_vectors(o.out, o.out_step);
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
-    if (common::vector_of(k) >= vectors) continue;
+    if constexpr (kWeights == common::Weights::last) {
+      // One after the other: this branch keeps the compiler from reading all of them at once.
+      if (common::vector_of(k) >= o.vectors) continue;
+      weights[k] = weight[k * blockDim.x];
+    }
     float w[kWidth];
     common::unpack<T>(weights[k], w);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i)
       s[k][i] = s[k][i] * scale * w[i];
-    out[common::vector_of(k)] = common::pack<T>(s[k]);
+    const uint4 result = common::pack<T>(s[k]);
+    if (common::vector_of(k) < o.vectors) out[k * blockDim.x] = result;
   }
 }
 

@@ -7,10 +7,12 @@ namespace {
 constexpr unsigned kWarp = 32;
 constexpr unsigned kLeastThreads = 128;
 constexpr unsigned kMostThreads = 256;
+/// Tokens from which a thread turns two heads: few that wait long, or many that read cosines less often.
+constexpr std::int64_t kSeveralTokens = common::kManyRows / 2;
 constexpr std::int64_t kMostY = 65535;  // of a grid's second dimension
 constexpr std::int64_t kMostHeads = 0x3fffffff;
 
-/// Tokens along y: as many blocks as there are, or an even share of them.
+/// Tokens along y, for kernels that go on to others in steps: as many blocks as there are, or an even share.
 unsigned token_blocks(std::int64_t tokens) {
   const std::int64_t rounds = (tokens + kMostY - 1) / kMostY;
   return static_cast<unsigned>((tokens + rounds - 1) / rounds);
@@ -46,13 +48,42 @@ template <class T>
 bool aligned(const Heads& heads, std::int64_t tokens) {
   const std::int64_t size = sizeof(T);
   return heads.heads == 0 || (common::aligned_rows(heads.data, tokens > 1 ? heads.token_stride : 0, size) &&
-                              (heads.heads < 2 || heads.head_stride * size % 16 == 0));
+                              (heads.heads < 2 || common::aligned_rows(heads.data, heads.head_stride, size)));
 }
 
 template <class T>
 TypedHeads<T> typed_heads(const Heads& heads) {
-  return {static_cast<T*>(heads.data), static_cast<unsigned>(heads.heads), heads.token_stride,
+  return {static_cast<T*>(heads.data),
+          static_cast<unsigned>(heads.heads),
+          common::step_of(heads.token_stride, sizeof(T)),
+          common::step_of(heads.head_stride, sizeof(T)),
+          heads.token_stride,
           heads.head_stride};
+}
+
+/// What `rotate` needs of tokens from `first` on, at most as many as a grid has room for.
+template <class T>
+Typed<T> part_of(const Typed<T>& all, std::int64_t first) {
+  Typed<T> part = all;
+  part.tokens = all.tokens - first < kMostY ? all.tokens - first : kMostY;
+  part.query.data += first * all.query.token_stride;
+  part.key.data += first * all.key.token_stride;
+  part.positions = static_cast<const char*>(all.positions) + first * (all.is_long ? 8 : 4);
+  return part;
+}
+
+template <Style kStyle, class T, int kHeads>
+cudaError_t start_turns(const Typed<T>& typed, unsigned vectors, const Place& place) {
+  const unsigned shared = (typed.query.heads + typed.key.heads + kHeads - 1) / kHeads;
+  const unsigned each = heads_of_block(shared, vectors);
+  for (std::int64_t first = 0; first < typed.tokens; first += kMostY) {
+    const auto part = part_of(typed, first);
+    const dim3 grid((shared + each - 1) / each, static_cast<unsigned>(part.tokens));
+    const cudaError_t error =
+        start(reinterpret_cast<const void*>(&rotate<kStyle, T, kHeads>), grid, dim3(vectors, each), part, place);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
 }
 
 template <Style kStyle, class T>
@@ -67,9 +98,10 @@ cudaError_t choose_width(const Operands& o, const Place& place) {
                        static_cast<const T*>(o.cache),
                        o.tokens,
                        o.cache_stride,
+                       common::step_of(o.cache_stride, sizeof(T)),
                        static_cast<unsigned>(half),
                        o.position_type == common::ElementType::int64};
-  const bool wide = half % kWidth == 0 && half / kWidth <= kMostThreads && aligned<T>(o.query, o.tokens) &&
+  const bool wide = o.tokens <= common::kMostBlocks && half % kWidth == 0 && half / kWidth <= kMostThreads && aligned<T>(o.query, o.tokens) &&
                     aligned<T>(o.key, o.tokens) && common::aligned_rows(o.cache, o.cache_stride, sizeof(T));
   if (!wide) {
     const std::int64_t pieces = (heads * half + kLeastThreads - 1) / kLeastThreads;
@@ -78,10 +110,8 @@ cudaError_t choose_width(const Operands& o, const Place& place) {
                  place);
   }
   const auto vectors = static_cast<unsigned>(half / kWidth);
-  const auto all = static_cast<unsigned>(heads);
-  const unsigned each = heads_of_block(all, vectors);
-  return start(reinterpret_cast<const void*>(&rotate<kStyle, T>),
-               dim3((all + each - 1) / each, token_blocks(o.tokens)), dim3(vectors, each), typed, place);
+  return typed.tokens < kSeveralTokens ? start_turns<kStyle, T, 1>(typed, vectors, place)
+                                       : start_turns<kStyle, T, 2>(typed, vectors, place);
 }
 
 template <class T>

@@ -4,8 +4,14 @@
 namespace kernels::softmax {
 namespace {
 
+/// Vectors of a row that blocks of a cluster hold.
+constexpr std::int64_t kMostVectors = kCluster * common::kRowOfEight;
 /// Vectors of a row up to which a warp holds it.
 constexpr std::int64_t kRowOfWarp = 32;
+/// Vectors of a row up to which a thread holds one.
+constexpr std::int64_t kRowOfOne = 256;
+/// Rows from which those of clusters wait for one another.
+constexpr std::int64_t kSeveralRows = common::kManyRows < 64 ? common::kManyRows : 16;
 
 template <class Kernel>
 const void* address(Kernel* kernel) {
@@ -27,17 +33,30 @@ cudaError_t start_short(const Typed<T>& typed, const Place& place) {
                             typed);
 }
 
-template <class T, int kHeld>
-cudaError_t start_held(const Typed<T>& typed, std::int64_t vectors, const Place& place) {
-  const std::int64_t threads = (vectors + kHeld - 1) / kHeld;
-  return common::start_with(address(&softmax_held<T, kHeld>), launch_for(typed.rows, threads, place), typed);
+/// Of Row, whose threads hold `held` vectors each.
+template <class T, class Row, int kThreads>
+cudaError_t start_held(const Typed<T>& typed, int held, const Place& place) {
+  return common::start_with(address(&softmax_held<T, Row, kThreads>),
+                            launch_for(typed.rows, (typed.vectors + held - 1) / held, place), typed);
 }
 
-template <class T, int kHeld>
-cudaError_t start_cluster(const Typed<T>& typed, std::int64_t share, const Place& place) {
-  auto launch = launch_for(typed.rows * kCluster, (share + kHeld - 1) / kHeld, place);
+template <class T, class Row, int kThreads, int kBlocks>
+cudaError_t start_cluster(const Typed<T>& typed, std::int64_t share, int held, const Place& place) {
+  auto launch = launch_for(typed.rows * kCluster, (share + held - 1) / held, place);
   launch.cluster = kCluster;
-  return common::start_with(address(&softmax_cluster<T, kHeld>), launch, typed);
+  return common::start_with(address(&softmax_cluster<T, Row, kThreads, kBlocks>), launch, typed);
+}
+
+/// Rows that one block has no room for. With many of them, small blocks of which five fit on a multiprocessor:
+/// what is read for one hides the waiting of another. With few, blocks that compute exponentials once.
+template <class T>
+cudaError_t choose_cluster(const Typed<T>& typed, const Place& place) {
+  constexpr int kSmall = 256;
+  const std::int64_t share = (typed.vectors + kCluster - 1) / kCluster;
+  if (typed.rows >= kSeveralRows && share <= 8 * kSmall)
+    return start_cluster<T, Packed<T, 8>, kSmall, 5>(typed, share, 8, place);
+  if (share <= common::kRowOfFour) return start_cluster<T, Held<T, 4>, 512, 2>(typed, share, 4, place);
+  return start_cluster<T, Packed<T, 8>, 512, 2>(typed, share, 8, place);
 }
 
 template <class T>
@@ -58,21 +77,25 @@ bool is_wide(const Operands& o) {
 
 template <class T>
 cudaError_t choose(const Operands& o, const Place& place) {
-  const Typed<T> typed{
-      static_cast<T*>(o.out), static_cast<const T*>(o.x), o.rows, o.cols, o.out_stride, o.x_stride};
   const std::int64_t vectors = o.cols * static_cast<std::int64_t>(sizeof(T)) / 16;
+  const Typed<T> typed{static_cast<T*>(o.out),
+                       static_cast<const T*>(o.x),
+                       common::step_of(o.out_stride, sizeof(T)),
+                       common::step_of(o.x_stride, sizeof(T)),
+                       static_cast<unsigned>(vectors <= kMostVectors ? vectors : 0),
+                       o.rows,
+                       o.cols,
+                       o.out_stride,
+                       o.x_stride};
   const bool wide = is_wide<T>(o);
   if (!wide || o.rows > common::kMostBlocks / kCluster) return start_any(typed, wide, place);
   if (vectors <= kRowOfWarp) return start_short<T, 1>(typed, place);
   if (vectors <= 2 * kRowOfWarp) return start_short<T, 2>(typed, place);
-  if (vectors <= common::kRowOfOne) return start_held<T, 1>(typed, vectors, place);
-  if (vectors <= common::kRowOfTwo) return start_held<T, 2>(typed, vectors, place);
-  if (vectors <= common::kRowOfFour) return start_held<T, 4>(typed, vectors, place);
-  if (vectors <= common::kRowOfEight) return start_held<T, 8>(typed, vectors, place);
-  const std::int64_t share = (vectors + kCluster - 1) / kCluster;
-  if (share <= common::kRowOfEight && common::capability_major(place.device) >= 9)
-    return share <= common::kRowOfFour ? start_cluster<T, 4>(typed, share, place)
-                                       : start_cluster<T, 8>(typed, share, place);
+  if (vectors <= kRowOfOne) return start_held<T, Held<T, 1>, 256>(typed, 1, place);
+  if (vectors <= common::kRowOfTwo) return start_held<T, Held<T, 2>, 512>(typed, 2, place);
+  if (vectors <= common::kRowOfFour) return start_held<T, Held<T, 4>, 512>(typed, 4, place);
+  if (vectors <= common::kRowOfEight) return start_held<T, Packed<T, 8>, 512>(typed, 8, place);
+  if (vectors <= kMostVectors && common::capability_major(place.device) >= 9) return choose_cluster(typed, place);
   return start_any(typed, wide, place);
 }
 

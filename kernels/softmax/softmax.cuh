@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "common/approximate.cuh"
 #include "common/cluster.cuh"
 #include "common/held.cuh"
 #include "common/vector.cuh"
@@ -15,6 +16,10 @@ template <class T>
 struct Typed {
   T* out;
   const T* x;
+  // In vectors of 16 bytes; unused where rows are not made of such.
+  unsigned out_step;
+  unsigned x_step;
+  unsigned vectors;
   std::int64_t rows;
   std::int64_t cols;
   std::int64_t out_stride;
@@ -22,7 +27,7 @@ struct Typed {
 };
 
 /// Blocks that share one long row.
-inline constexpr unsigned kCluster = 8;
+inline constexpr int kCluster = 8;
 /// Warps, and with them rows, of a block whose warps have a row each.
 inline constexpr unsigned kWarpsOfShort = 4;
 
@@ -32,25 +37,53 @@ struct Partial {
   float sum;
 };
 
-/// exp(value - largest) where largest may be -inf, the largest of nothing: then 0, and not NaN.
-__device__ inline float exp_below(float value, float largest) {
-  return largest == -INFINITY ? 0.0F : __expf(value - largest);
+/// exp(value - largest); results below 2^-126 are 0. The difference comes first: products with log2(e) would
+/// overflow near the ends of float32's range, where masks lie.
+__device__ inline float exponential(float value, float largest) {
+  constexpr float kLog2E = 1.44269504F;
+  return common::approximate_exp2((value - largest) * kLog2E);
 }
+
+/// The same where largest may be -inf, the largest of nothing: then 0, and not NaN.
+__device__ inline float exp_below(float value, float largest) {
+  return largest == -INFINITY ? 0.0F : exponential(value, largest);
+}
+
+/// Partials of up to `kLanes` lanes as one, in all lanes of the warp; lanes that differ by a multiple of
+/// kLanes have the same. Those without one give {-inf, 0}.
+template <int kLanes>
+__device__ Partial merge(const Partial& part, float largest) {
+  float sum = part.sum * exp_below(part.largest, largest);
+#pragma unroll
+  for (int offset = kLanes / 2; offset > 0; offset /= 2)
+    sum += __shfl_xor_sync(0xffffffffU, sum, offset);
+  return {largest, sum};
+}
+
+/// Which vectors of a row a thread holds: `first`, `first` + `step`, … below `count`.
+struct Share {
+  unsigned first;
+  unsigned step;
+  unsigned count;
+
+  __device__ bool has(int held) const { return first + static_cast<unsigned>(held) * step < count; }
+};
 
 /// The vectors of a row that one thread holds, each as the exponentials of its elements.
 template <class T, int kHeld>
 struct Held {
   float values[kHeld][common::kPerVector<T>];
+  float base;  ///< the largest element of this thread, which its exponentials are below; -inf of nothing else
 
-  /// Reads the vectors `first`, `first` + `step`, … that lie below `count`; the others become -inf.
-  __device__ void read(const uint4* row, unsigned first, unsigned step, unsigned count) {
+  /// Reads the share, whose first vector is at `own`; what it lacks becomes -inf.
+  __device__ void read(const uint4* own, const Share& share) {
     uint4 raw[kHeld];
 #pragma unroll
     for (int k = 0; k < kHeld; ++k)
-      if (first + k * step < count) raw[k] = row[first + k * step];
+      if (share.has(k)) raw[k] = own[k * share.step];
 #pragma unroll
     for (int k = 0; k < kHeld; ++k) {
-      if (first + k * step < count) {
+      if (share.has(k)) {
         common::unpack<T>(raw[k], values[k]);
       } else {
 #pragma unroll
@@ -60,115 +93,178 @@ struct Held {
     }
   }
 
-  /// Makes each value exp(value - largest of the warp). Returns what the warp holds.
-  __device__ Partial exponentiate() {
-    float largest = -INFINITY;
+  /// Makes each value exp(value - base), which waits for no other thread. Returns what the warp holds.
+  __device__ Partial partial(const Share&) {
+    float own[2] = {-INFINITY, -INFINITY};
 #pragma unroll
     for (int k = 0; k < kHeld; ++k)
 #pragma unroll
       for (int i = 0; i < common::kPerVector<T>; ++i)
-        largest = fmaxf(largest, values[k][i]);
-    largest = common::warp_max(largest);
+        own[i % 2] = fmaxf(own[i % 2], values[k][i]);
+    base = fmaxf(own[0], own[1]);
+    const Partial thread{base, exponentials()};
+    return merge<32>(thread, common::warp_max(base));
+  }
+
+  /// The sum of this thread's exponentials, which take the place of the values.
+  __device__ float exponentials() {
     // Of nothing but -inf the largest is taken for 0: every exponential is then 0. NaN passes through.
-    const float base = largest == -INFINITY ? 0.0F : largest;
-    float sum = 0.0F;
+    const float from = base == -INFINITY ? 0.0F : base;
+    float sums[2] = {};
 #pragma unroll
     for (int k = 0; k < kHeld; ++k)
 #pragma unroll
       for (int i = 0; i < common::kPerVector<T>; ++i) {
-        values[k][i] = __expf(values[k][i] - base);
-        sum += values[k][i];
+        values[k][i] = exponential(values[k][i], from);
+        sums[i % 2] += values[k][i];
       }
-    return {largest, common::warp_sum(sum)};
+    return sums[0] + sums[1];
   }
 
-  __device__ void write(uint4* row, unsigned first, unsigned step, unsigned count, float scale) {
+  /// Writes the result, for the partial of the whole row.
+  __device__ void write(uint4* own, const Share& share, const Partial& all) {
+    const float scale = __fdividef(exp_below(base, all.largest), all.sum);
 #pragma unroll
     for (int k = 0; k < kHeld; ++k) {
-      if (first + k * step >= count) continue;
+      if (!share.has(k)) continue;
 #pragma unroll
       for (int i = 0; i < common::kPerVector<T>; ++i)
         values[k][i] *= scale;
-      row[first + k * step] = common::pack<T>(values[k]);
+      own[k * share.step] = common::pack<T>(values[k]);
     }
   }
 };
 
-/// Partials of up to 32 lanes as one, in all lanes of the warp. Lanes without one give {-inf, 0}.
-__device__ inline Partial merge(const Partial& part) {
-  const float largest = common::warp_max(part.largest);
-  return {largest, common::warp_sum(part.sum * exp_below(part.largest, largest))};
-}
+/// The same, with the vectors as they were read: exponentials are computed twice, but a thread needs half of
+/// the registers for elements of 16 bits.
+template <class T, int kHeld>
+struct Packed {
+  uint4 raw[kHeld];
+
+  __device__ void read(const uint4* own, const Share& share) {
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k)
+      if (share.has(k)) raw[k] = own[k * share.step];
+  }
+
+  /// What the warp holds.
+  __device__ Partial partial(const Share& share) const {
+    float largest = -INFINITY;
+    float s[common::kPerVector<T>];
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k) {
+      if (!share.has(k)) continue;
+      common::unpack<T>(raw[k], s);
+#pragma unroll
+      for (int i = 0; i < common::kPerVector<T>; ++i)
+        largest = fmaxf(largest, s[i]);
+    }
+    largest = common::warp_max(largest);
+    const float base = largest == -INFINITY ? 0.0F : largest;
+    float sums[2] = {};
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k) {
+      if (!share.has(k)) continue;
+      common::unpack<T>(raw[k], s);
+#pragma unroll
+      for (int i = 0; i < common::kPerVector<T>; ++i)
+        sums[i % 2] += exponential(s[i], base);
+    }
+    return {largest, common::warp_sum(sums[0] + sums[1])};
+  }
+
+  __device__ void write(uint4* own, const Share& share, const Partial& all) const {
+    const float scale = __fdividef(1.0F, all.sum);
+    float s[common::kPerVector<T>];
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k) {
+      if (!share.has(k)) continue;
+      common::unpack<T>(raw[k], s);
+#pragma unroll
+      for (int i = 0; i < common::kPerVector<T>; ++i)
+        s[i] = exponential(s[i], all.largest) * scale;
+      own[k * share.step] = common::pack<T>(s);
+    }
+  }
+};
+
+/// Shared memory for `merge_warps`.
+template <int kWarps>
+struct Scratch {
+  common::OfWarps<kWarps> largest;
+  common::OfWarps<kWarps> sums;
+};
 
 /// The partials of the warps of a block as one, in all threads; one barrier.
-__device__ inline Partial merge_warps(const Partial& own, Partial* scratch) {
-  const unsigned lane = threadIdx.x % 32;
-  if (lane == 0) scratch[threadIdx.x / 32] = own;
+template <int kWarps>
+__device__ Partial merge_warps(const Partial& own, Scratch<kWarps>& scratch) {
+  scratch.largest.keep(own.largest, -INFINITY);
+  scratch.sums.keep(own.sum, 0.0F);
   __syncthreads();
-  return merge(lane < blockDim.x / 32 ? scratch[lane] : Partial{-INFINITY, 0.0F});
+  float eight[8];
+  scratch.largest.read(eight);
+  const unsigned warp = threadIdx.x % kWarps;
+  return merge<kWarps>({scratch.largest.values[warp], scratch.sums.values[warp]},
+                       common::max_of_eight<kWarps>(eight));
 }
 
 /// One warp per row of at most 32 * kHeld vectors: no barrier.
 template <class T, int kHeld>
 __global__ void __launch_bounds__(32 * kWarpsOfShort) softmax_short(const Typed<T> o) {
-  const auto vectors = static_cast<unsigned>(o.cols / common::kPerVector<T>);
-  const auto r = static_cast<std::int64_t>(blockIdx.x) * kWarpsOfShort + threadIdx.x / 32;
-  if (r >= o.rows) return;
+  const std::uint64_t r = static_cast<std::uint64_t>(blockIdx.x) * kWarpsOfShort + threadIdx.x / 32;
+  if (r >= static_cast<std::uint64_t>(o.rows)) return;
+  const Share share{threadIdx.x % 32, 32, o.vectors};
   common::wait_for_previous();
-  Held<T, kHeld> held;
-  held.read(reinterpret_cast<const uint4*>(o.x + r * o.x_stride), threadIdx.x % 32, 32, vectors);
+  Held<T, kHeld> row;
+  row.read(common::vectors_at(o.x, r, o.x_step, share.first), share);
   common::let_next_start();
-  const Partial all = held.exponentiate();
-  held.write(reinterpret_cast<uint4*>(o.out + r * o.out_stride), threadIdx.x % 32, 32, vectors,
-             1.0F / all.sum);
+  uint4* out = common::vectors_at(o.out, r, o.out_step, share.first);
+  row.write(out, share, row.partial(share));
 }
 
-/// One block per row, which stays in registers as exponentials: memory is read once, and there is one
-/// barrier. Needs rows aligned to 16 bytes, cols <= kHeld * blockDim.x * 16 / sizeof(T) and a block for each
-/// row.
-template <class T, int kHeld>
-__global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) softmax_held(const Typed<T> o) {
-  __shared__ Partial scratch[32];
-  const auto vectors = static_cast<unsigned>(o.cols / common::kPerVector<T>);
-  const auto r = static_cast<std::int64_t>(blockIdx.x);
+/// One block per row, which stays in registers: memory is read once, and there is one barrier. `Row` is Held or
+/// Packed. Needs rows aligned to 16 bytes that the block has room for, and a block for each row.
+template <class T, class Row, int kThreads>
+__global__ void __launch_bounds__(kThreads) softmax_held(const Typed<T> o) {
+  __shared__ Scratch<kThreads / 32> scratch;
+  const Share share{threadIdx.x, blockDim.x, o.vectors};
   common::wait_for_previous();
-  Held<T, kHeld> held;
-  held.read(reinterpret_cast<const uint4*>(o.x + r * o.x_stride), threadIdx.x, blockDim.x, vectors);
+  Row row;
+  row.read(common::own_vectors(o.x, o.x_step), share);
   common::let_next_start();
-  const Partial own = held.exponentiate();
-  const Partial all = merge_warps(own, scratch);
-  held.write(reinterpret_cast<uint4*>(o.out + r * o.out_stride), threadIdx.x, blockDim.x, vectors,
-             exp_below(own.largest, all.largest) / all.sum);
+  uint4* out = common::own_vectors(o.out, o.out_step);
+  row.write(out, share, merge_warps(row.partial(share), scratch));
 }
 
 /// A cluster of blocks per row: the same for rows that one block cannot hold. Each block gives its partial to
 /// all others, so there is one exchange. Needs kCluster blocks for each row, capability 9.0.
-template <class T, int kHeld>
-__global__ void __launch_bounds__(common::kThreadsHeld<kHeld>) softmax_cluster(const Typed<T> o) {
-  __shared__ Partial scratch[32];
+template <class T, class Row, int kThreads, int kBlocks>
+__global__ void __launch_bounds__(kThreads, kBlocks) softmax_cluster(const Typed<T> o) {
+  __shared__ Scratch<kThreads / 32> scratch;
   __shared__ Partial blocks[kCluster];
   // Nobody writes into a block that has not begun.
   common::cluster_arrive();
-  const auto vectors = static_cast<unsigned>(o.cols / common::kPerVector<T>);
-  const auto r = static_cast<std::int64_t>(blockIdx.x / kCluster);
+  const unsigned r = blockIdx.x / kCluster;
   const unsigned rank = common::cluster_rank();
-  const unsigned share = (vectors + kCluster - 1) / kCluster;
-  const unsigned begin = min(rank * share, vectors);
-  const unsigned count = min(share, vectors - begin);
+  const unsigned each = (o.vectors + kCluster - 1) / kCluster;
+  const unsigned begin = min(rank * each, o.vectors);
+  const Share share{threadIdx.x, blockDim.x, min(each, o.vectors - begin)};
   common::wait_for_previous();
-  Held<T, kHeld> held;
-  held.read(reinterpret_cast<const uint4*>(o.x + r * o.x_stride) + begin, threadIdx.x, blockDim.x, count);
+  Row row;
+  row.read(common::vectors_at(o.x, r, o.x_step, begin + threadIdx.x), share);
   common::let_next_start();
-  const Partial own = held.exponentiate();
-  const Partial block = merge_warps(own, scratch);
+  uint4* out = common::vectors_at(o.out, r, o.out_step, begin + threadIdx.x);
+  const Partial block = merge_warps(row.partial(share), scratch);
   common::cluster_wait();
   if (threadIdx.x < kCluster) *common::in_block(&blocks[rank], threadIdx.x) = block;
   common::cluster_arrive();
   common::cluster_wait();
-  const unsigned lane = threadIdx.x % 32;
-  const Partial all = merge(lane < kCluster ? blocks[lane] : Partial{-INFINITY, 0.0F});
-  held.write(reinterpret_cast<uint4*>(o.out + r * o.out_stride) + begin, threadIdx.x, blockDim.x, count,
-             exp_below(own.largest, all.largest) / all.sum);
+  const Partial part = blocks[threadIdx.x % kCluster];
+  float largest = part.largest;
+#pragma unroll
+  for (int offset = kCluster / 2; offset > 0; offset /= 2)
+    largest = fmaxf(largest, __shfl_xor_sync(0xffffffffU, largest, offset));
+  row.write(out, share, merge<kCluster>(part, largest));
 }
 
 /// `kWidth` elements as float32, in one access.
@@ -191,7 +287,7 @@ __device__ void store_some(T* to, const float (&in)[kWidth]) {
 /// a whole vector where the rows are aligned to 16 bytes.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(1024) softmax_any(const Typed<T> o) {
-  __shared__ Partial scratch[32];
+  __shared__ Scratch<32> scratch;
   const std::int64_t step = static_cast<std::int64_t>(blockDim.x) * kWidth;
   common::wait_for_previous();
   for (std::int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
@@ -211,7 +307,7 @@ __global__ void __launch_bounds__(1024) softmax_any(const Typed<T> o) {
         own.sum += s[i] != s[i] ? s[i] : exp_below(s[i], largest);
       own.largest = largest;
     }
-    const Partial all = merge_warps(merge(own), scratch);
+    const Partial all = merge_warps(merge<32>(own, common::warp_max(own.largest)), scratch);
     const float scale = 1.0F / all.sum;
     for (std::int64_t c = static_cast<std::int64_t>(threadIdx.x) * kWidth; c < o.cols; c += step) {
       load_some<T, kWidth>(x + c, s);
