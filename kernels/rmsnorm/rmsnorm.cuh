@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "common/held.cuh"
 #include "common/vector.cuh"
@@ -51,6 +52,20 @@ struct Squares {
 template <common::Weights kWeights>
 inline constexpr int kSums = kWeights == common::Weights::last ? 1 : 4;
 
+/// Registers that are left to each thread where there are many rows: as few as it makes do with, which depends on
+/// what the compiler makes for an architecture.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ != 900
+inline constexpr bool kHopper = false;
+#else
+inline constexpr bool kHopper = true;
+#endif
+template <int kHeld>
+inline constexpr int kNormRegisters = kHeld == 8 ? (kHopper ? 64 : 80) : kHeld == 4 && !kHopper ? 48 : 32;
+template <class T, int kHeld>
+inline constexpr int kFusedRegisters = kHeld == 4                                              ? 64
+                                       : kHeld == 2 && (!kHopper || std::is_same_v<T, __half>) ? 40
+                                                                                               : 32;
+
 /// What every element is multiplied by, 1 / sqrt(mean(squares) + eps), in all threads of a block.
 template <common::Weights kWeights, class T, int kWarps>
 __device__ float scale_of(float squares, const Typed<T>& o, common::OfWarps<kWarps>& scratch) {
@@ -69,7 +84,7 @@ __device__ float scale_of(float squares, const Typed<T>& o, common::OfWarps<kWar
 /// 16 bytes, vectors <= kHeld * blockDim.x and a block for each row.
 template <class T, int kHeld, common::Weights kWeights>
 __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
-                                  (common::blocks_held<kHeld, kWeights>(kHeld == 8 ? 64 : 32)))
+                                  (common::blocks_held<kHeld, kWeights>(kNormRegisters<kHeld>)))
     norm_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
   __shared__ common::Scratch<kHeld, kWeights> scratch;
@@ -113,7 +128,7 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
 /// The fused form: the sum of the row and its residual is kept in float32, as it was before it was rounded.
 template <class T, int kHeld, common::Weights kWeights>
 __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
-                                  (common::blocks_held<kHeld, kWeights>(kHeld == 4 ? 64 : 32)))
+                                  (common::blocks_held<kHeld, kWeights>(kFusedRegisters<T, kHeld>)))
     fused_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
   __shared__ common::Scratch<kHeld, kWeights> scratch;
