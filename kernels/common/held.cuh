@@ -22,6 +22,7 @@ __device__ auto vectors_at(T* data, std::uint64_t row, unsigned step, unsigned i
   auto* at = reinterpret_cast<Raw*>(data) + row * step + index;
 #if defined(__CUDA_ARCH__)
   asm volatile("" : "+l"(at));
+  __builtin_assume(__isGlobal(at));  // it knew that before
 #endif
   return at;
 }

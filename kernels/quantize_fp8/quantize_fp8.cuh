@@ -93,6 +93,7 @@ __device__ uint2* chunks_of_block(const Typed<T>& o) {
   uint2* own = reinterpret_cast<uint2*>(o.out) + static_cast<std::uint64_t>(blockIdx.x) * o.out_step + threadIdx.x;
 #if defined(__CUDA_ARCH__)
   asm volatile("" : "+l"(own));  // see vectors_at
+  __builtin_assume(__isGlobal(own));
 #endif
   return own;
 }
