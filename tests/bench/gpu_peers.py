@@ -1,6 +1,6 @@
 """What other libraries need for the operations of kernels/, on this GPU, in this run.
 
-    gpu_peers.py --out FOLDER [--op NAME …] [--most-tokens N]
+    gpu_peers.py --out FOLDER [--op NAME …] [--tokens N …] [--hidden N …] [--dtype bf16|fp16 …]
 
 Contenders are PyTorch (eager and compiled), plain Triton kernels, and, where they are installed, liger-kernel,
 flashinfer and quack-kernels. Their versions are written beside the times, and why one could not be measured. The
@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import torch
+import torch._dynamo
 import torch.nn.functional as F
 
 DEVICE = "cuda"
@@ -103,7 +104,29 @@ EAGER = {
 }
 
 
+def float_parameters(o):
+    return o["weight"].float(), o["bias"].float()
+
+
 def flashinfer_contenders():
+    """Its CUDA kernels, without programmatic dependent launch."""
+    import flashinfer
+
+    norm = importlib.import_module("flashinfer.norm").get_norm_module()
+    return {
+        "silu_and_mul": lambda o: flashinfer.silu_and_mul(o["x"], o["out"], enable_pdl=False),
+        "gelu_and_mul": lambda o: flashinfer.gelu_and_mul(o["x"], o["out"], enable_pdl=False),
+        "gelu_tanh_and_mul": lambda o: flashinfer.gelu_tanh_and_mul(o["x"], o["out"], enable_pdl=False),
+        "rms_norm": lambda o: norm.rmsnorm(o["out"], o["x"], o["weight"], EPS, False),
+        "fused_add_rms_norm": lambda o: norm.fused_add_rmsnorm(o["x"], o["residual"], o["weight"], EPS, False),
+        # Its weight and bias are float32.
+        "layer_norm": (float_parameters, lambda o: flashinfer.norm.layernorm(o["x"], *o["parts"], EPS)),
+        "rope": lambda o: flashinfer.rope.apply_rope_with_cos_sin_cache_inplace(o["positions"], o["query"], o["key"], HEAD_DIM, o["cache"]),
+    }
+
+
+def flashinfer_pdl_contenders():
+    """As it comes: with dependent launch, and norms in CuTe-DSL."""
     import flashinfer
 
     return {
@@ -112,7 +135,6 @@ def flashinfer_contenders():
         "gelu_tanh_and_mul": lambda o: flashinfer.gelu_tanh_and_mul(o["x"], o["out"]),
         "rms_norm": lambda o: flashinfer.norm.rmsnorm(o["x"], o["weight"], EPS, out=o["out"]),
         "fused_add_rms_norm": lambda o: flashinfer.norm.fused_add_rmsnorm(o["x"], o["residual"], o["weight"], EPS),
-        "rope": lambda o: flashinfer.rope.apply_rope_with_cos_sin_cache_inplace(o["positions"], o["query"], o["key"], HEAD_DIM, o["cache"]),
     }
 
 
@@ -129,8 +151,8 @@ def liger_contenders():
         return ops["rope"].LigerRopeFunction.apply(*heads, o["cos"][None], o["sin"][None])
 
     return {
+        "silu_and_mul": lambda o: ops["swiglu"].LigerFusedGateUpSiLUMulFunction.apply(o["x"]),
         # Its gate and up are two tensors, as two products leave them.
-        "silu_and_mul": (halves, lambda o: ops["swiglu"].LigerSiLUMulFunction.apply(*o["parts"])),
         "gelu_tanh_and_mul": (halves, lambda o: ops["geglu"].LigerGELUMulFunction.apply(*o["parts"])),
         "rms_norm": lambda o: ops["rms_norm"].LigerRMSNormFunction.apply(o["x"], o["weight"], EPS),
         "fused_add_rms_norm": lambda o: ops["fused_add_rms_norm"].LigerFusedAddRMSNormFunction.apply(o["x"], o["residual"], o["weight"], EPS),
@@ -146,6 +168,7 @@ def quack_contenders():
     return {
         "rms_norm": lambda o: rmsnorm.rmsnorm_fwd(o["x"], o["weight"], eps=EPS),
         "fused_add_rms_norm": lambda o: rmsnorm.rmsnorm_fwd(o["x"], o["weight"], residual=o["residual"], eps=EPS),
+        "layer_norm": (float_parameters, lambda o: rmsnorm.layernorm_fwd(o["x"], *o["parts"], EPS)),
         "softmax": lambda o: softmax.softmax(o["x"]),
     }
 
@@ -227,7 +250,8 @@ def all_contenders():
     """{contender: {op: function, or (what is prepared from the operands, function)}}, and why others are not there."""
     contenders, absent = {"eager": EAGER}, {}
     contenders["compile"] = {op: torch.compile(function, dynamic=False) for op, function in EAGER.items()}
-    for name, make in (("flashinfer", flashinfer_contenders), ("liger", liger_contenders), ("quack", quack_contenders)):
+    for name, make in (("flashinfer", flashinfer_contenders), ("flashinfer_pdl", flashinfer_pdl_contenders),
+                       ("liger", liger_contenders), ("quack", quack_contenders)):
         try:
             contenders[name] = make()
         except Exception as error:
@@ -273,13 +297,9 @@ class Timer:
         sets = [make()]
         for _ in range(3):
             kept = [run(sets[0])]
-        torch.cuda.synchronize()
-        begin = time.perf_counter()
-        kept = [run(sets[0])]
-        torch.cuda.synchronize()
-        guess_us = max((time.perf_counter() - begin) * 1e6 / 4, 2.0)
+        # As many as take a millisecond at half of the memory's rate: what a replay itself takes counts for little.
         bytes_each = sum(part.numel() * part.element_size() for part in sets[0].values() if torch.is_tensor(part)) or 1
-        calls = max(min(int(900 / guess_us), 100, int(12e9 / (2 * bytes_each))), 2)
+        calls = max(min(int(1.5e9 / bytes_each), 100), 2)
         sets += [make() for _ in range(calls - 1)] if cold else []
         graph = torch.cuda.CUDAGraph()
         kept = []
@@ -308,38 +328,49 @@ def cells_of(options):
     with open(options.cells, newline="") as file:
         for row in csv.DictReader(file):
             tokens, hidden = int(row["T"]), int(row["hidden"])
-            if row["mode"] in ("cold", "warm") and tokens <= options.most_tokens and (not options.op or row["op"] in options.op):
+            if (row["mode"] in ("cold", "warm") and (not options.tokens or tokens in options.tokens)
+                    and (not options.hidden or hidden in options.hidden) and (not options.op or row["op"] in options.op)
+                    and (not options.dtype or row["dtype"] in options.dtype)):
                 cells.setdefault((row["op"], row["dtype"], tokens, hidden), []).append(row["mode"])
     return cells
+
+
+def save(out, rows, absent, failures):
+    """After every cell, so that a run that is cut off has what it measured."""
+    out.mkdir(parents=True, exist_ok=True)
+    found = {"device": torch.cuda.get_device_name(), "day": time.strftime("%Y-%m-%d"), "versions": versions(), "absent": absent,
+             "failures": [f"{key[0]}: {text}" for key, text in failures.items()], "rows": rows}
+    (out / "peers.json").write_text(json.dumps(found))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--op", action="append", default=[])
-    parser.add_argument("--most-tokens", type=int, default=1 << 30)
+    parser.add_argument("--tokens", type=int, action="append", default=[])
+    parser.add_argument("--hidden", type=int, action="append", default=[])
+    parser.add_argument("--dtype", action="append", default=[])
     parser.add_argument("--cells", type=Path, default=Path(__file__).resolve().parent.parent / "gpu" / "peers-h100.csv")
     options = parser.parse_args()
     torch.manual_seed(1)
+    # Every shape is compiled for itself, however many there are.
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1 << 20
     contenders, absent = all_contenders()
     timer, rows, failures = Timer(), [], {}
     for (op, dtype, tokens, hidden), modes in cells_of(options).items():
         for name, functions in contenders.items():
-            if op not in functions or (name, op) in failures:
+            if op not in functions or (name, op, dtype, hidden) in failures:
                 continue
             try:
                 times = measure_cell(timer, functions[op], op, tokens, hidden, dtype, modes)
             except Exception as error:
-                failures[name, op] = f"{op} {dtype} {tokens} x {hidden}: {type(error).__name__}: {error}"[:300]
+                failures[name, op, dtype, hidden] = f"{op} {dtype} {tokens} x {hidden}: {type(error).__name__}: {error}"[:300]
                 continue
             rows += [{"op": op, "dtype": dtype, "tokens": tokens, "hidden": hidden, "mode": mode, "contender": name, "us": us}
                      for mode, us in times.items()]
             torch.cuda.empty_cache()
-    options.out.mkdir(parents=True, exist_ok=True)
-    found = {"device": torch.cuda.get_device_name(), "day": time.strftime("%Y-%m-%d"), "versions": versions(), "absent": absent,
-             "failures": [f"{name}: {text}" for (name, _), text in failures.items()], "rows": rows}
-    (options.out / "peers.json").write_text(json.dumps(found))
-    print(json.dumps({key: value for key, value in found.items() if key != "rows"}, indent=1), f"\n{len(rows)} times")
+        save(options.out, rows, absent, failures)
+    print((options.out / "peers.json").read_text().split('"rows"')[0], f"\n{len(rows)} times")
 
 
 if __name__ == "__main__":
