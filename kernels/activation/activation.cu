@@ -52,7 +52,8 @@ cudaError_t choose_width(const Operands& o, const Place& place) {
   constexpr std::int64_t kWidth = 16 / sizeof(T);
   constexpr std::int64_t kMostVectors = 0x7fffff00;
   const std::int64_t size = sizeof(T);
-  const bool wide = o.rows <= common::kMostBlocks && o.cols % kWidth == 0 && o.cols / kWidth <= kMostVectors &&
+  const bool wide = o.rows <= common::kMostBlocks && o.cols % kWidth == 0 &&
+                    o.cols / kWidth <= kMostVectors &&
                     common::aligned_rows(o.out, o.rows > 1 ? o.out_stride : 0, size) &&
                     common::aligned_rows(o.x, o.rows > 1 ? o.x_stride : 0, size);
   if (!wide)

@@ -13,9 +13,9 @@ __device__ inline unsigned vector_of(int held) {
   return static_cast<unsigned>(held) * blockDim.x + threadIdx.x;
 }
 
-/// Vector `index` of row `row`, for rows that lie `step` vectors of 16 bytes apart. The address is made here, once:
-/// left to itself the compiler makes those of a thread's other vectors anew from the start of the data, and those
-/// of results behind a barrier where every instruction is waited for.
+/// Vector `index` of row `row`, for rows that lie `step` vectors of 16 bytes apart. The address is made here,
+/// once: left to itself the compiler makes those of a thread's other vectors anew from the start of the data,
+/// and those of results behind a barrier where every instruction is waited for.
 template <class T>
 __device__ auto vectors_at(T* data, std::uint64_t row, unsigned step, unsigned index) {
   using Raw = std::conditional_t<std::is_const_v<T>, const uint4, uint4>;
@@ -42,15 +42,15 @@ __device__ void read_row(const uint4* own, unsigned vectors, uint4 (&held)[kHeld
     held[k] = vector_of(k) < vectors ? own[k * blockDim.x] : uint4{0, 0, 0, 0};
 }
 
-/// One value of each warp of a block of at most `kWarps`, which is 8, 16 or 32, in shared memory. Every thread
-/// reads eight of them at once, which takes a third of the time of five shuffles; lanes that differ in their
-/// remainder by kWarps / 8 read different ones.
+/// One value of each warp of a block of at most `kWarps`, which is 8, 16 or 32, in shared memory. Every
+/// thread reads eight of them at once, which takes a third of the time of five shuffles; lanes that differ in
+/// their remainder by kWarps / 8 read different ones.
 template <int kWarps>
 struct alignas(16) OfWarps {
   float values[kWarps];
 
-  /// Keeps the value of this warp, which all of its lanes have, and `nothing` for warps that the block does not
-  /// have. A barrier comes before it is read.
+  /// Keeps the value of this warp, which all of its lanes have, and `nothing` for warps that the block does
+  /// not have. A barrier comes before it is read.
   __device__ void keep(float value, float nothing) {
     const unsigned lane = threadIdx.x % 32;
     const unsigned place = threadIdx.x / 32 + lane * (blockDim.x / 32);
@@ -76,8 +76,8 @@ struct alignas(16) OfWarps {
 /// wait with weights in them are worth more than the time that they save.
 enum class Weights { first, second, last };
 
-/// Threads of a block whose threads hold so many vectors each, at most. Blocks of 256 to 512 threads were the fastest on an H100: larger ones
-/// end together and leave the memory idle, smaller ones hold too much each.
+/// Threads of a block whose threads hold so many vectors each, at most. Blocks of 256 to 512 threads were the
+/// fastest on an H100: larger ones end together and leave the memory idle, smaller ones hold too much each.
 template <int kHeld, Weights kWeights>
 inline constexpr int kThreadsHeld = kHeld == 1 ? (kWeights == Weights::last ? 256 : 512) : 512;
 template <int kHeld, Weights kWeights>
@@ -126,7 +126,8 @@ __device__ float sum_of_eight(const float (&v)[8]) {
 /// The largest of it.
 template <int kWarps>
 __device__ float max_of_eight(const float (&v)[8]) {
-  float most = fmaxf(fmaxf(fmaxf(v[0], v[1]), fmaxf(v[2], v[3])), fmaxf(fmaxf(v[4], v[5]), fmaxf(v[6], v[7])));
+  float most =
+      fmaxf(fmaxf(fmaxf(v[0], v[1]), fmaxf(v[2], v[3])), fmaxf(fmaxf(v[4], v[5]), fmaxf(v[6], v[7])));
 #pragma unroll
   for (int offset = kWarps / 16; offset > 0; offset /= 2)
     most = fmaxf(most, __shfl_xor_sync(0xffffffffU, most, offset));

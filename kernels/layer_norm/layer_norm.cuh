@@ -95,16 +95,16 @@ __device__ Moments moments_of(const Distances<kSums>& own, float point, const Ty
 
 /// Blocks that a multiprocessor has room for: of the registers that are left to each thread.
 template <int kHeld, common::Weights kWeights>
-inline constexpr int kRoom = kWeights != common::Weights::last && kHeld == 2 ? 3
-                             : common::blocks_held<kHeld, kWeights>(kHeld == 8   ? 64
-                                                                    : kHeld == 4 ? 40
-                                                                                 : 32);
+inline constexpr int kRoom =
+    kWeights != common::Weights::last && kHeld == 2 ? 3
+                                                    : common::blocks_held<kHeld, kWeights>(kHeld == 8   ? 64
+                                                                                           : kHeld == 4 ? 40
+                                                                                                        : 32);
 
 /// One block per row, which stays in registers as it was read, so memory is read once. Needs rows aligned to
 /// 16 bytes, vectors <= kHeld * blockDim.x and a block for each row.
 template <class T, int kHeld, bool kBias, common::Weights kWeights>
-__global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
-                                  kRoom<kHeld, kWeights>)
+__global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>, kRoom<kHeld, kWeights>)
     norm_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
   __shared__ Scratch<kHeld, kWeights> scratch;

@@ -21,8 +21,8 @@ template <class T>
 bool wide_enough(const Operands& o) {
   const std::int64_t size = sizeof(T);
   const bool many = o.rows > 1;
-  const bool out_fits =
-      reinterpret_cast<std::uintptr_t>(o.out) % kChunk == 0 && (!many || (o.out_stride % kChunk == 0 && o.out_stride / kChunk <= common::kMostStep));
+  const bool out_fits = reinterpret_cast<std::uintptr_t>(o.out) % kChunk == 0 &&
+                        (!many || (o.out_stride % kChunk == 0 && o.out_stride / kChunk <= common::kMostStep));
   return o.cols % kChunk == 0 && o.rows <= common::kMostBlocks && out_fits &&
          common::aligned_rows(o.x, many ? o.x_stride : 0, size) && common::aligned_rows(o.weight, 0, size) &&
          common::aligned_rows(o.residual, many ? o.residual_stride : 0, size);

@@ -22,7 +22,7 @@ struct Typed {
   unsigned x_step;         ///< in vectors of 16 bytes
   unsigned residual_step;  ///< in vectors
   unsigned chunks;
-  float per_col;    ///< 1 / cols; 0 of no columns
+  float per_col;  ///< 1 / cols; 0 of no columns
   float eps;
   std::int64_t rows;
   std::int64_t cols;
@@ -90,7 +90,8 @@ __device__ inline unsigned chunk_of(int held) {
 /// This thread's first chunk of the results of the row of this block.
 template <class T>
 __device__ uint2* chunks_of_block(const Typed<T>& o) {
-  uint2* own = reinterpret_cast<uint2*>(o.out) + static_cast<std::uint64_t>(blockIdx.x) * o.out_step + threadIdx.x;
+  uint2* own =
+      reinterpret_cast<uint2*>(o.out) + static_cast<std::uint64_t>(blockIdx.x) * o.out_step + threadIdx.x;
 #if defined(__CUDA_ARCH__)
   asm volatile("" : "+l"(own));  // see vectors_at
   __builtin_assume(__isGlobal(own));
@@ -174,8 +175,7 @@ struct Scaling {
 template <Form kForm>
 __device__ Scaling scaling_of(const Found& found, float per_col, float eps) {
   float norm = 1.0F;
-  if constexpr (kForm != Form::plain)
-    norm = rsqrtf(fmaf(found.squares, per_col, eps));
+  if constexpr (kForm != Form::plain) norm = rsqrtf(fmaf(found.squares, per_col, eps));
   const float scale = fmaxf(found.most * norm * (1.0F / kMost), kLeastScale);
   return {scale, __fdividef(norm, scale)};
 }
@@ -184,7 +184,8 @@ __device__ Scaling scaling_of(const Found& found, float per_col, float eps) {
 /// aligned to 16 bytes and those of out to 8, a multiple of 8 columns, cols <= kHeld * blockDim.x * 8 and a
 /// block for each row.
 template <class T, int kHeld>
-__global__ void __launch_bounds__(kThreads<kHeld>, sizeof(T) == 2 && kHeld == 4 ? 4 : 1) quantize_held(const Typed<T> o) {
+__global__ void __launch_bounds__(kThreads<kHeld>, sizeof(T) == 2 && kHeld == 4 ? 4 : 1)
+    quantize_held(const Typed<T> o) {
   __shared__ Scratch<kThreads<kHeld> / 32> scratch;
   const unsigned chunks = o.chunks;
   const auto* x = common::own_vectors(o.x, o.x_step, kVectors<T>);
@@ -226,7 +227,8 @@ __global__ void __launch_bounds__(kThreads<kHeld>) norm_held(const Typed<T> o) {
   const unsigned chunks = o.chunks;
   const auto* x = common::own_vectors(o.x, o.x_step, kVectors<T>);
   const auto* weight = common::own_vectors(o.weight, 0, kVectors<T>);
-  uint4* residual = kForm == Form::fused_add ? common::own_vectors(o.residual, o.residual_step, kVectors<T>) : nullptr;
+  uint4* residual =
+      kForm == Form::fused_add ? common::own_vectors(o.residual, o.residual_step, kVectors<T>) : nullptr;
   Raw<T> in[kHeld];
   Raw<T> added[kForm == Form::fused_add ? kHeld : 1];
   Raw<T> weights[kHeld];

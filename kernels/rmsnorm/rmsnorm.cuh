@@ -52,15 +52,17 @@ struct Squares {
 template <common::Weights kWeights>
 inline constexpr int kSums = kWeights == common::Weights::last ? 1 : 4;
 
-/// Registers that are left to each thread where there are many rows: as few as it makes do with, which depends on
-/// what the compiler makes for an architecture.
+/// Registers that are left to each thread where there are many rows: as few as it makes do with, which
+/// depends on what the compiler makes for an architecture.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ != 900
 inline constexpr bool kHopper = false;
 #else
 inline constexpr bool kHopper = true;
 #endif
 template <int kHeld>
-inline constexpr int kNormRegisters = kHeld == 8 ? (kHopper ? 64 : 80) : kHeld == 4 && !kHopper ? 48 : 32;
+inline constexpr int kNormRegisters = kHeld == 8               ? (kHopper ? 64 : 80)
+                                      : kHeld == 4 && !kHopper ? 48
+                                                               : 32;
 template <class T, int kHeld>
 inline constexpr int kFusedRegisters = kHeld == 4                                              ? 64
                                        : kHeld == 2 && (!kHopper || std::is_same_v<T, __half>) ? 40

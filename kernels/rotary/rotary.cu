@@ -79,8 +79,8 @@ cudaError_t start_turns(const Typed<T>& typed, unsigned vectors, const Place& pl
   for (std::int64_t first = 0; first < typed.tokens; first += kMostY) {
     const auto part = part_of(typed, first);
     const dim3 grid((shared + each - 1) / each, static_cast<unsigned>(part.tokens));
-    const cudaError_t error =
-        start(reinterpret_cast<const void*>(&rotate<kStyle, T, kHeads>), grid, dim3(vectors, each), part, place);
+    const cudaError_t error = start(reinterpret_cast<const void*>(&rotate<kStyle, T, kHeads>), grid,
+                                    dim3(vectors, each), part, place);
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;
@@ -101,8 +101,9 @@ cudaError_t choose_width(const Operands& o, const Place& place) {
                        common::step_of(o.cache_stride, sizeof(T)),
                        static_cast<unsigned>(half),
                        o.position_type == common::ElementType::int64};
-  const bool wide = o.tokens <= common::kMostBlocks && half % kWidth == 0 && half / kWidth <= kMostThreads && aligned<T>(o.query, o.tokens) &&
-                    aligned<T>(o.key, o.tokens) && common::aligned_rows(o.cache, o.cache_stride, sizeof(T));
+  const bool wide = o.tokens <= common::kMostBlocks && half % kWidth == 0 && half / kWidth <= kMostThreads &&
+                    aligned<T>(o.query, o.tokens) && aligned<T>(o.key, o.tokens) &&
+                    common::aligned_rows(o.cache, o.cache_stride, sizeof(T));
   if (!wide) {
     const std::int64_t pieces = (heads * half + kLeastThreads - 1) / kLeastThreads;
     const dim3 grid(static_cast<unsigned>(pieces < kMostHeads ? pieces : kMostHeads), token_blocks(o.tokens));

@@ -30,7 +30,7 @@ struct Typed {
   std::int64_t cache_stride;
   unsigned cache_step;  ///< in vectors
   unsigned half;        ///< pairs of a head
-  bool is_long;   ///< positions have 64 bits
+  bool is_long;         ///< positions have 64 bits
 };
 
 template <class T>
@@ -152,7 +152,8 @@ __global__ void __launch_bounds__(256, kHeads == 1 ? 8 : 5) rotate(const Typed<T
   Pairs<kStyle, T> pairs[kHeads];
 #pragma unroll
   for (int i = 0; i < kHeads; ++i)
-    if (first + i * blockDim.y < heads) pairs[i].read(vectors_of_head(o, blockIdx.y, first + i * blockDim.y), v, vectors);
+    if (first + i * blockDim.y < heads)
+      pairs[i].read(vectors_of_head(o, blockIdx.y, first + i * blockDim.y), v, vectors);
   const auto* cache = reinterpret_cast<const uint4*>(o.cache) + position * o.cache_step + v;
   const uint4 cosines = cache[0];
   const uint4 sines = cache[vectors];

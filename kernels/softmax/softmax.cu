@@ -47,8 +47,9 @@ cudaError_t start_cluster(const Typed<T>& typed, std::int64_t share, int held, c
   return common::start_with(address(&softmax_cluster<T, Row, kThreads, kBlocks>), launch, typed);
 }
 
-/// Rows that one block has no room for. With many of them, small blocks of which five fit on a multiprocessor:
-/// what is read for one hides the waiting of another. With few, blocks that compute exponentials once.
+/// Rows that one block has no room for. With many of them, small blocks of which five fit on a
+/// multiprocessor: what is read for one hides the waiting of another. With few, blocks that compute
+/// exponentials once.
 template <class T>
 cudaError_t choose_cluster(const Typed<T>& typed, const Place& place) {
   constexpr int kSmall = 256;
@@ -95,7 +96,8 @@ cudaError_t choose(const Operands& o, const Place& place) {
   if (vectors <= common::kRowOfTwo) return start_held<T, Held<T, 2>, 512>(typed, 2, place);
   if (vectors <= common::kRowOfFour) return start_held<T, Held<T, 4>, 512>(typed, 4, place);
   if (vectors <= common::kRowOfEight) return start_held<T, Packed<T, 8>, 512>(typed, 8, place);
-  if (vectors <= kMostVectors && common::capability_major(place.device) >= 9) return choose_cluster(typed, place);
+  if (vectors <= kMostVectors && common::capability_major(place.device) >= 9)
+    return choose_cluster(typed, place);
   return start_any(typed, wide, place);
 }
 

@@ -222,8 +222,8 @@ __global__ void __launch_bounds__(32 * kWarpsOfShort) softmax_short(const Typed<
   row.write(out, share, row.partial(share));
 }
 
-/// One block per row, which stays in registers: memory is read once, and there is one barrier. `Row` is Held or
-/// Packed. Needs rows aligned to 16 bytes that the block has room for, and a block for each row.
+/// One block per row, which stays in registers: memory is read once, and there is one barrier. `Row` is Held
+/// or Packed. Needs rows aligned to 16 bytes that the block has room for, and a block for each row.
 template <class T, class Row, int kThreads>
 __global__ void __launch_bounds__(kThreads) softmax_held(const Typed<T> o) {
   __shared__ Scratch<kThreads / 32> scratch;
