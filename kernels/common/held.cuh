@@ -13,15 +13,15 @@ __device__ inline unsigned vector_of(int held) {
   return static_cast<unsigned>(held) * blockDim.x + threadIdx.x;
 }
 
-/// Vector `index` of row `row`, for rows that lie `step` vectors of 16 bytes apart. The address is made here,
-/// once: left to itself the compiler makes those of a thread's other vectors anew from the start of the data,
-/// and those of results behind a barrier where every instruction is waited for.
+/// Vector `index` of row `row`, for rows that lie `step` vectors of 16 bytes apart. What it is made of is
+/// hidden from the compiler, which would otherwise make the addresses of a thread's other vectors anew from
+/// the start of the data, behind branches.
 template <class T>
 __device__ auto vectors_at(T* data, std::uint64_t row, unsigned step, unsigned index) {
   using Raw = std::conditional_t<std::is_const_v<T>, const uint4, uint4>;
   auto* at = reinterpret_cast<Raw*>(data) + row * step + index;
 #if defined(__CUDA_ARCH__)
-  asm volatile("" : "+l"(at));
+  asm("" : "+l"(at));
   __builtin_assume(__isGlobal(at));  // it knew that before
 #endif
   return at;
@@ -34,6 +34,16 @@ __device__ auto own_vectors(T* data, unsigned step, unsigned each = 1) {
   return vectors_at(data, blockIdx.x, step, threadIdx.x * each);
 }
 
+/// Makes an address here, and not behind a barrier where every instruction is waited for.
+template <class Vector>
+__device__ Vector* made_now(Vector* at) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("" : "+l"(at));
+  __builtin_assume(__isGlobal(at));
+#endif
+  return at;
+}
+
 /// Reads this thread's vectors of a row, from the first on; those that the row does not have are zeros.
 template <int kHeld>
 __device__ void read_row(const uint4* own, unsigned vectors, uint4 (&held)[kHeld]) {
@@ -42,9 +52,9 @@ __device__ void read_row(const uint4* own, unsigned vectors, uint4 (&held)[kHeld
     held[k] = vector_of(k) < vectors ? own[k * blockDim.x] : uint4{0, 0, 0, 0};
 }
 
-/// One value of each warp of a block of at most `kWarps`, which is 8, 16 or 32, in shared memory. Every
-/// thread reads eight of them at once, which takes a third of the time of five shuffles; lanes that differ in
-/// their remainder by kWarps / 8 read different ones.
+/// One value of each warp of a block of at most `kWarps`, which is 8, 16 or 32, in shared memory. A thread
+/// reads eight of them at once, which takes less than half of the time of five shuffles; which eight depends
+/// on its lane's remainder by kWarps / 8.
 template <int kWarps>
 struct alignas(16) OfWarps {
   float values[kWarps];
@@ -79,7 +89,7 @@ enum class Weights { first, second, last };
 /// Threads of a block whose threads hold so many vectors each, at most. Blocks of 256 to 512 threads were the
 /// fastest on an H100: larger ones end together and leave the memory idle, smaller ones hold too much each.
 template <int kHeld, Weights kWeights>
-inline constexpr int kThreadsHeld = kHeld == 1 ? (kWeights == Weights::last ? 256 : 512) : 512;
+inline constexpr int kThreadsHeld = kHeld == 1 && kWeights == Weights::last ? 256 : 512;
 template <int kHeld, Weights kWeights>
 using Scratch = OfWarps<kThreadsHeld<kHeld, kWeights> / 32>;
 /// How many blocks a multiprocessor is to have room for, at least, where there are many rows and a thread
@@ -108,10 +118,13 @@ __device__ inline float warp_sum(float value) {
     value += __shfl_xor_sync(0xffffffffU, value, offset);
   return value;
 }
+/// Of values that are not NaN: one instruction for whole numbers, in whose order the bits of a float32 come
+/// when those of negative ones are all inverted, and the sign of others.
 __device__ inline float warp_max(float value) {
-  for (int offset = 16; offset > 0; offset /= 2)
-    value = fmaxf(value, __shfl_xor_sync(0xffffffffU, value, offset));
-  return value;
+  constexpr unsigned kSign = 0x80000000U;
+  const unsigned bits = __float_as_uint(value);
+  const unsigned most = __reduce_max_sync(0xffffffffU, (bits & kSign) != 0 ? ~bits : bits | kSign);
+  return __uint_as_float((most & kSign) != 0 ? most ^ kSign : ~most);
 }
 
 /// The sum of what all warps kept, from the eight values that this thread read.

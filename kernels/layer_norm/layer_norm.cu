@@ -52,7 +52,9 @@ cudaError_t choose(const Operands& o, const Place& place) {
                        o.cols,
                        o.out_stride,
                        o.x_stride};
-  if (wide && vectors <= common::row_of_one(o.rows)) return choose_weights<kBias, T, 1>(typed, place);
+  // With many rows two vectors a thread from 128 on: one is little for what a reduction costs.
+  const std::int64_t row_of_one = o.rows < common::kManyRows ? common::row_of_one(o.rows) : 128;
+  if (wide && vectors <= row_of_one) return choose_weights<kBias, T, 1>(typed, place);
   if (wide && vectors <= common::kRowOfTwo) return choose_weights<kBias, T, 2>(typed, place);
   if (wide && vectors <= common::kRowOfFour) return choose_weights<kBias, T, 4>(typed, place);
   if (wide && vectors <= common::kRowOfEight) return choose_weights<kBias, T, 8>(typed, place);

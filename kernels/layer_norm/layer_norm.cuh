@@ -84,8 +84,11 @@ struct Scratch {
 template <int kHeld, common::Weights kWeights, int kSums, class T>
 __device__ Moments moments_of(const Distances<kSums>& own, float point, const Typed<T>& o,
                               Scratch<kHeld, kWeights>& scratch) {
-  scratch.sums.keep(common::warp_sum(sum_of(own.sums) * o.per_col), 0.0F);
-  scratch.squares.keep(common::warp_sum(sum_of(own.squares) * o.per_col), 0.0F);
+  // Both before either is kept: their shuffles run side by side.
+  const float sum = common::warp_sum(sum_of(own.sums) * o.per_col);
+  const float squares = common::warp_sum(sum_of(own.squares) * o.per_col);
+  scratch.sums.keep(sum, 0.0F);
+  scratch.squares.keep(squares, 0.0F);
   __syncthreads();
   const float away = common::sum_of_warps<kWeights>(scratch.sums);
   const float square = common::sum_of_warps<kWeights>(scratch.squares);
@@ -110,7 +113,6 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>, kRoom<k
   __shared__ Scratch<kHeld, kWeights> scratch;
   const auto* weight = common::own_vectors(o.weight, 0);
   const auto* bias = common::own_vectors(o.bias, 0);
-  const auto* x = common::own_vectors(o.x, o.x_step);
   uint4 held[kHeld];
   uint4 weights[kHeld];
   uint4 biases[kHeld];
@@ -120,14 +122,15 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>, kRoom<k
   }
   common::wait_for_previous();
   const uint4 first = reinterpret_cast<const uint4*>(o.x)[static_cast<std::uint64_t>(blockIdx.x) * o.x_step];
-  common::read_row(x, o.vectors, held);
+  common::read_row(common::own_vectors(o.x, o.x_step), o.vectors, held);
   if constexpr (kWeights == common::Weights::second) {
     common::read_row(weight, o.vectors, weights);
     if constexpr (kBias) common::read_row(bias, o.vectors, biases);
   }
   common::let_next_start();
   uint4* out = nullptr;
-  if constexpr (kWeights != common::Weights::last) out = common::own_vectors(o.out, o.out_step);
+  if constexpr (kWeights != common::Weights::last)
+    out = common::made_now(common::own_vectors(o.out, o.out_step));
   const float point = point_of<T>(first);
   Distances<kWeights == common::Weights::last ? 1 : 2> own;
   float s[kWidth];

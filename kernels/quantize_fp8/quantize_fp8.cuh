@@ -90,13 +90,7 @@ __device__ inline unsigned chunk_of(int held) {
 /// This thread's first chunk of the results of the row of this block.
 template <class T>
 __device__ uint2* chunks_of_block(const Typed<T>& o) {
-  uint2* own =
-      reinterpret_cast<uint2*>(o.out) + static_cast<std::uint64_t>(blockIdx.x) * o.out_step + threadIdx.x;
-#if defined(__CUDA_ARCH__)
-  asm volatile("" : "+l"(own));  // see vectors_at
-  __builtin_assume(__isGlobal(own));
-#endif
-  return own;
+  return reinterpret_cast<uint2*>(o.out) + static_cast<std::uint64_t>(blockIdx.x) * o.out_step + threadIdx.x;
 }
 
 /// The largest magnitude in each half of a chunk's words, still packed: unpacked values would stay in twice
@@ -154,8 +148,11 @@ struct Scratch {
 /// The same over all threads of a block of at most `kWarps` warps, returned to all of them, with one barrier.
 template <Form kForm, int kWarps>
 __device__ Found over_block(Found found, Scratch<kWarps>& scratch) {
-  scratch.most.keep(warp_most(found.most), 0.0F);
-  if constexpr (kForm != Form::plain) scratch.squares.keep(common::warp_sum(found.squares), 0.0F);
+  // Both before either is kept: they are found side by side.
+  found.most = warp_most(found.most);
+  if constexpr (kForm != Form::plain) found.squares = common::warp_sum(found.squares);
+  scratch.most.keep(found.most, 0.0F);
+  if constexpr (kForm != Form::plain) scratch.squares.keep(found.squares, 0.0F);
   __syncthreads();
   found.most = warp_most(scratch.most.values[threadIdx.x % kWarps]);
   if constexpr (kForm != Form::plain) {
@@ -198,7 +195,7 @@ __global__ void __launch_bounds__(kThreads<kHeld>, sizeof(T) == 2 && kHeld == 4 
     else
       held[k] = {};
   common::let_next_start();
-  uint2* out = chunks_of_block(o);
+  uint2* out = common::made_now(chunks_of_block(o));
   Found found;
 #pragma unroll
   for (int k = 0; k < kHeld; ++k)

@@ -99,7 +99,8 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
   if constexpr (kWeights == common::Weights::second) common::read_row(weight, o.vectors, weights);
   common::let_next_start();
   uint4* out = nullptr;
-  if constexpr (kWeights != common::Weights::last) out = common::own_vectors(o.out, o.out_step);
+  if constexpr (kWeights != common::Weights::last)
+    out = common::made_now(common::own_vectors(o.out, o.out_step));
   Squares<kSums<kWeights>> squares;
   float s[kWidth];
 #pragma unroll
@@ -146,7 +147,8 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
   if constexpr (kWeights == common::Weights::second) common::read_row(weight, o.vectors, weights);
   common::let_next_start();
   uint4* out = nullptr;
-  if constexpr (kWeights != common::Weights::last) out = common::own_vectors(o.out, o.out_step);
+  if constexpr (kWeights != common::Weights::last)
+    out = common::made_now(common::own_vectors(o.out, o.out_step));
   float s[kHeld][kWidth];
   Squares<kSums<kWeights>> squares;
 #pragma unroll

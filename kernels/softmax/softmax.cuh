@@ -218,7 +218,7 @@ __global__ void __launch_bounds__(32 * kWarpsOfShort) softmax_short(const Typed<
   Held<T, kHeld> row;
   row.read(common::vectors_at(o.x, r, o.x_step, share.first), share);
   common::let_next_start();
-  uint4* out = common::vectors_at(o.out, r, o.out_step, share.first);
+  uint4* out = common::made_now(common::vectors_at(o.out, r, o.out_step, share.first));
   row.write(out, share, row.partial(share));
 }
 
@@ -232,7 +232,7 @@ __global__ void __launch_bounds__(kThreads) softmax_held(const Typed<T> o) {
   Row row;
   row.read(common::own_vectors(o.x, o.x_step), share);
   common::let_next_start();
-  uint4* out = common::own_vectors(o.out, o.out_step);
+  uint4* out = common::made_now(common::own_vectors(o.out, o.out_step));
   row.write(out, share, merge_warps(row.partial(share), scratch));
 }
 
@@ -253,7 +253,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks) softmax_cluster(const Typed
   Row row;
   row.read(common::vectors_at(o.x, r, o.x_step, begin + threadIdx.x), share);
   common::let_next_start();
-  uint4* out = common::vectors_at(o.out, r, o.out_step, begin + threadIdx.x);
+  uint4* out = common::made_now(common::vectors_at(o.out, r, o.out_step, begin + threadIdx.x));
   const Partial block = merge_warps(row.partial(share), scratch);
   common::cluster_wait();
   if (threadIdx.x < kCluster) *common::in_block(&blocks[rank], threadIdx.x) = block;
