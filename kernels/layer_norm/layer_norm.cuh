@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>, kRoom<k
   constexpr int kWidth = common::kPerVector<T>;
   __shared__ Scratch<kHeld, kWeights> scratch;
   const auto* weight = common::own_vectors(o.weight, 0);
-  const auto* bias = common::own_vectors(o.bias, 0);
+  const uint4* bias = kBias ? common::own_vectors(o.bias, 0) : nullptr;
   uint4 held[kHeld];
   uint4 weights[kHeld];
   uint4 biases[kHeld];
