@@ -53,15 +53,6 @@ std::uint64_t placed_bytes(const std::vector<Operand>& operands) {
   return bytes;
 }
 
-Status write_set(const Cuda& cuda, const std::vector<Operand>& first, std::uint64_t address) {
-  for (const Operand& operand : first) {
-    if (!operand.is_tensor()) continue;
-    if (auto done = cuda.write(address, operand.before); !done) return done;
-    address += rounded(operand.before.size());
-  }
-  return {};
-}
-
 Status place_set(const CheckContext& context, const std::vector<Operand>& first, std::uint64_t address,
                  DeviceSets& sets) {
   std::vector<runtime::Value> values;
@@ -70,6 +61,7 @@ Status place_set(const CheckContext& context, const std::vector<Operand>& first,
       values.emplace_back(*operand.spec->value);
       continue;
     }
+    if (auto done = context.options.cuda->write(address, operand.before); !done) return done;
     sets.tensors.push_back(std::make_unique<runtime::Tensor>(
         device_pointer(address + kGuardBytes), operand.dtype, operand.layout, runtime::DeviceKind::cuda,
         context.options.device_index));
@@ -90,16 +82,9 @@ Result<DeviceSets> make_device_sets(const CheckContext& context, const std::vect
   auto memory = context.options.cuda->allocate(bytes * count);
   if (!memory) return fail(std::move(memory).error());
   sets.memory = std::move(*memory);
-  const Cuda& cuda = *context.options.cuda;
-  for (std::uint64_t i = 0; i < count; ++i) {
-    const auto address = sets.memory.address() + i * bytes;
-    // Only the first comes from the host, which is slow to give gigabytes.
-    auto done =
-        i == 0 ? write_set(cuda, first, address) : cuda.copy_async(address, sets.memory.address(), bytes);
-    if (done) done = place_set(context, first, address, sets);
-    if (!done) return fail(std::move(done).error());
-  }
-  if (auto done = cuda.synchronize(); !done) return fail(std::move(done).error());
+  for (std::uint64_t i = 0; i < count; ++i)
+    if (auto done = place_set(context, first, sets.memory.address() + i * bytes, sets); !done)
+      return fail(std::move(done).error());
   return sets;
 }
 
