@@ -95,7 +95,8 @@ __device__ uint4 pack(const float (&in)[kPerVector<T>]) {
   return {words[0], words[1], words[2], words[3]};
 }
 
-/// Sum over the threads of a block, returned to all of them. blockDim.x is a multiple of 32, at most 1024.
+/// Sum over the threads of a block, returned to all of them, for kernels that have no registers left for the
+/// quicker form in held.cuh: with that one they spill. blockDim.x is a multiple of 32, at most 1024.
 /// `scratch` holds 32 floats of shared memory and may be reused after the next __syncthreads().
 __device__ inline float block_sum(float value, float* scratch) {
   for (int offset = 16; offset > 0; offset /= 2)

@@ -2,11 +2,13 @@
 #include <functional>
 #include <map>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "kernels/runtime/cuda.h"
 #include "kernels/runtime/library.h"
 
+#include "operands.h"
 #include "support/catch.h"
 #include "support/hub_tree.h"
 #include "support/seed.h"
@@ -53,8 +55,7 @@ class Chain {
       Bytes values(memory->size());
       for (std::uint64_t i = 0; i < values.size() / 2; ++i)
         runtime::store_element(values.data(), DType::bfloat16, i, normal(random));
-      must(cuda_->write(memory->address(), values));
-      initial_.push_back(std::move(values));
+      initial_.emplace_back(memory, std::move(values));
     }
     positions_ = std::move(*allocated(kRows * 8));
     Bytes positions(kRows * 8);
@@ -69,10 +70,7 @@ class Chain {
 
   /// Goes `rounds` times through the chain, `between` after every call. Returns all that it wrote.
   Bytes run(int rounds, const std::function<void()>& between) {
-    const auto memories = {&a_, &b_, &c_, &residual_, &weight_, &bias_, &key_, &cache_};
-    auto initial = initial_.begin();
-    for (const auto* memory : memories)
-      must(cuda_->write(memory->address(), *initial++));
+    restore();
     for (int i = 0; i < rounds; ++i)
       round(between);
     must(cuda_->synchronize());
@@ -81,9 +79,7 @@ class Chain {
 
   /// The same as a graph that is replayed once.
   Bytes run_recorded(int rounds) {
-    auto initial = initial_.begin();
-    for (const auto* memory : {&a_, &b_, &c_, &residual_, &weight_, &bias_, &key_, &cache_})
-      must(cuda_->write(memory->address(), *initial++));
+    restore();
     auto graph = cuda_->record([&]() -> Status {
       for (int i = 0; i < rounds; ++i)
         round([] {});
@@ -111,10 +107,15 @@ class Chain {
     return memory;
   }
 
+  /// What every run begins with.
+  void restore() const {
+    for (const auto& [memory, values] : initial_)
+      must(cuda_->write(memory->address(), values));
+  }
+
   static runtime::Tensor tensor(const runtime::CudaMemory& memory, DType type,
                                 std::vector<std::int64_t> sizes) {
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): the driver names memory by numbers.
-    return {reinterpret_cast<void*>(memory.address()), type, Layout::dense(std::move(sizes)),
+    return {bench::device_pointer(memory.address()), type, Layout::dense(std::move(sizes)),
             runtime::DeviceKind::cuda, 0};
   }
 
@@ -173,7 +174,7 @@ class Chain {
 
   std::unique_ptr<runtime::Cuda> cuda_;
   std::map<std::string, runtime::KernelLibrary> libraries_;
-  std::vector<Bytes> initial_;
+  std::vector<std::pair<const runtime::CudaMemory*, Bytes>> initial_;
   runtime::CudaMemory a_, b_, c_, residual_, weight_, bias_, key_, cache_, positions_, scales_, codes_;
 };
 
