@@ -60,6 +60,24 @@ void take(Timing& timing, const SampleBatch& batch) {
     append(timing.series[kind], samples);
 }
 
+std::uint32_t next_batch(const StoppingRule& rule, const Series& cold, std::uint32_t per_turn) {
+  const auto count = cold.samples.size();
+  const auto left = count < rule.most ? rule.most - count : 0;
+  return static_cast<std::uint32_t>(std::clamp<std::size_t>(left, 1, per_turn));
+}
+
+void settle(Timing& timing, const std::map<SeriesKind, Series>& disturbed, const StoppingRule& rule) {
+  auto& dropped = timing.conditions.dropped;
+  if (timing.series[SeriesKind::cold].samples.size() >= kFewestSamples || dropped.empty()) return;
+  timing.conditions.slowed_by.push_back("something in nearly every sample: " + dropped.begin()->first);
+  dropped.clear();
+  for (const auto& [kind, series] : disturbed) {
+    auto& kept = timing.series[kind];
+    append(kept, series.samples);
+    if (kept.samples.size() > rule.most) kept.samples.resize(rule.most);
+  }
+}
+
 void widen(Conditions& conditions, const Conditions& seen) {
   widen(conditions.clock_mhz, seen.clock_mhz);
   widen(conditions.memory_mhz, seen.memory_mhz);
@@ -102,9 +120,9 @@ namespace {
 /// On a device that is asked for its health before and after; a processor tells of each sample by itself.
 constexpr std::uint32_t kDeviceSamplesPerTurn = 8;
 
-void keep_disturbed(Candidate& candidate, const SampleBatch& batch) {
+void keep_disturbed(Candidate& candidate, const SampleBatch& batch, const StoppingRule& rule) {
   for (const auto& [kind, samples] : batch.samples)
-    append(candidate.disturbed[kind], samples);
+    if (auto& kept = candidate.disturbed[kind]; kept.samples.size() < rule.most) append(kept, samples);
 }
 
 /// One turn. The candidate's session ends when it is measured, or has failed.
@@ -112,7 +130,9 @@ Status take_turn(Candidate& candidate, const StoppingRule& rule, const std::stop
   using Clock = std::chrono::steady_clock;
   const auto begin = Clock::now();
   bool is_cpu = candidate.answer.device.kind == "cpu";
-  auto batch = candidate.session->sample(is_cpu ? 1 : kDeviceSamplesPerTurn, stop);
+  const auto count =
+      next_batch(rule, candidate.answer.plan->series[SeriesKind::cold], is_cpu ? 1 : kDeviceSamplesPerTurn);
+  auto batch = candidate.session->sample(count, stop);
   if (!batch) return fail(std::move(batch).error());
   candidate.spent_seconds += std::chrono::duration<double>(Clock::now() - begin).count();
   auto& result = candidate.answer.result;
@@ -124,21 +144,13 @@ Status take_turn(Candidate& candidate, const StoppingRule& rule, const std::stop
     candidate.session.reset();
     return {};
   }
-  if (!(*batch)->disturbed.empty()) keep_disturbed(candidate, **batch);
+  if (!(*batch)->disturbed.empty()) keep_disturbed(candidate, **batch, rule);
   take(timing, **batch);
-  const auto& cold = timing.series[SeriesKind::cold];
-  auto stopped = decide(rule, cold, candidate.spent_seconds);
+  auto stopped = decide(rule, timing.series[SeriesKind::cold], candidate.spent_seconds);
   if (!stopped) return {};
   candidate.session.reset();
   timing.stopped = *stopped;
-  // On a machine that is never quiet a disturbed time is better than none, when it says that it is one.
-  if (cold.samples.size() < kFewestSamples && !timing.conditions.dropped.empty()) {
-    timing.conditions.slowed_by.push_back("something in nearly every sample: " +
-                                          timing.conditions.dropped.begin()->first);
-    timing.conditions.dropped.clear();
-    for (auto& [kind, series] : candidate.disturbed)
-      append(timing.series[kind], series.samples);
-  }
+  settle(timing, candidate.disturbed, rule);
   result.timing = std::move(timing);
   return {};
 }

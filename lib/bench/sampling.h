@@ -20,6 +20,15 @@ std::optional<Stopped> decide(const StoppingRule& rule, const Series& cold, doub
 /// Adds a batch: its samples, or how many were dropped for what reason, and its conditions.
 void take(Timing& timing, const SampleBatch& batch);
 
+/// How many samples the next batch asks for: `per_turn`, or what is left to the most that the rule allows, at
+/// least one.
+std::uint32_t next_batch(const StoppingRule& rule, const Series& cold, std::uint32_t per_turn);
+
+/// At the end: on a machine that is never quiet a disturbed time is better than none, when it says that it is
+/// one. With fewer than three samples that count, disturbed ones are added until there are the most that the
+/// rule allows, and the conditions name the reason.
+void settle(Timing& timing, const std::map<SeriesKind, Series>& disturbed, const StoppingRule& rule);
+
 /// Widens ranges, joins names, keeps the largest counts.
 void widen(Conditions& conditions, const Conditions& seen);
 

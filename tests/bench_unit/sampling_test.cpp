@@ -1,5 +1,7 @@
 #include "sampling.h"
 
+#include <algorithm>
+
 #include "support/catch.h"
 
 using namespace kernels;
@@ -54,6 +56,45 @@ TEST_CASE("sampling: disturbed samples are counted by reason and kept out", "[be
   CHECK(timing.conditions.dropped == std::map<std::string, std::uint64_t>{{"clock moved", 3}});
   CHECK(timing.conditions.clock_mhz == Range{900, 1980});
   CHECK(timing.conditions.slowed_by == std::vector<std::string>{"power limit", "temperature"});
+}
+
+TEST_CASE("sampling: no batch asks for more than what is left to the most", "[bench]") {
+  const StoppingRule rule{.most = 20};
+  CHECK(next_batch(rule, {}, 8) == 8);
+  CHECK(next_batch(rule, repeated(12, 1, 1), 8) == 8);
+  CHECK(next_batch(rule, repeated(15, 1, 1), 8) == 5);
+  CHECK(next_batch(rule, repeated(20, 1, 1), 8) == 1);
+  CHECK(next_batch({.most = 5}, {}, 8) == 5);
+  CHECK(next_batch(rule, {}, 1) == 1);
+}
+
+TEST_CASE("sampling: where nothing is quiet, disturbed samples count, up to the most, and say so",
+          "[bench]") {
+  const StoppingRule rule{.most = 5};
+  auto disturbed = [](std::size_t quiet) {
+    Timing timing;
+    timing.series[SeriesKind::cold] = repeated(quiet, 100, 100);
+    timing.series[SeriesKind::limit] = repeated(quiet, 50, 50);
+    timing.conditions.dropped["preempted"] = 654;
+    return timing;
+  };
+  const std::map<SeriesKind, Series> others = {{SeriesKind::cold, repeated(654, 200, 200)},
+                                               {SeriesKind::limit, repeated(654, 90, 90)}};
+  for (std::size_t quiet : {0, 2}) {
+    auto timing = disturbed(quiet);
+    settle(timing, others, rule);
+    CHECK(timing.series[SeriesKind::cold].samples.size() == rule.most);
+    CHECK(timing.series[SeriesKind::limit].samples.size() == rule.most);
+    CHECK(std::ranges::count(timing.series[SeriesKind::cold].samples, 100) == std::ptrdiff_t(quiet));
+    CHECK(timing.conditions.dropped.empty());
+    CHECK(timing.conditions.slowed_by ==
+          std::vector<std::string>{"something in nearly every sample: preempted"});
+  }
+  auto enough = disturbed(3);
+  settle(enough, others, rule);
+  CHECK(enough.series[SeriesKind::cold].samples.size() == 3);
+  CHECK(enough.conditions.dropped.at("preempted") == 654);
+  CHECK(enough.conditions.slowed_by.empty());
 }
 
 TEST_CASE("sampling: what happened between two moments is named", "[bench]") {
