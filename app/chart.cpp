@@ -98,11 +98,13 @@ std::vector<double> Axis::ticks() const {
   if (is_logarithmic_) {
     // Every decade, and in between where there is room.
     constexpr double kRoomy = 300;
-    for (double power = std::pow(10.0, std::floor(std::log10(low_))); power <= high_; power *= 10)
+    const auto first = static_cast<int>(std::floor(std::log10(low_)));
+    const auto last = static_cast<int>(std::floor(std::log10(high_)));
+    for (int decade = first; decade <= last; ++decade)
       for (double factor : {1.0, 2.0, 5.0})
-        if (const double tick = factor * power; (factor == 1 || high_ / low_ < kRoomy) &&
-                                                tick >= low_ * (1 - kRounding) &&
-                                                tick <= high_ * (1 + kRounding))
+        if (const double tick = factor * std::pow(10.0, decade); (factor == 1 || high_ / low_ < kRoomy) &&
+                                                                 tick >= low_ * (1 - kRounding) &&
+                                                                 tick <= high_ * (1 + kRounding))
           out.push_back(tick);
   } else {
     for (int i = 0; low_ + i * step_ <= high_ + kRounding * step_; ++i)

@@ -312,7 +312,9 @@ ExitCode run_bench(const CommandLine& line, App& app) {
     files.push_back(std::move(*results));
   }
   if (files.size() == 2) return say_comparison(line, files.front(), files.back(), app);
-  return run_measuring(line, files.empty() ? std::nullopt : std::optional(std::move(files.front())), app);
+  std::optional<bench::Results> before;
+  if (!files.empty()) before = std::move(files.front());
+  return run_measuring(line, before, app);
 }
 
 void add_comparing(CLI::App& command, CommandLine& line) {

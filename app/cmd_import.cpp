@@ -1,6 +1,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "kernels/base/joined.h"
 #include "kernels/cache/import.h"
 #include "kernels/ops/bundle.h"
 
@@ -41,13 +42,10 @@ Result<cache::ImportRequest> to_request(const ImportOptions& options) {
 void show(App& app, const cache::ImportReport& report) {
   for (const auto& skipped : report.skipped)
     app.out().warning("left out `" + skipped.path + "`: " + skipped.reason);
-  std::string refs;
-  for (const auto& ref : report.refs)
-    refs += (refs.empty() ? "" : ", ") + ref;
-  app.out().result("Imported " + report.repo.str() + " at " + report.commit.str() + " (" + refs +
-                   "): " + counted(report.variants.size(), "variant") + ", " + counted(report.files, "file") +
-                   ", " + human_bytes(report.bytes) + "; " + counted(report.written_files, "file") +
-                   " new in the cache\n");
+  app.out().result("Imported " + report.repo.str() + " at " + report.commit.str() + " (" +
+                   joined(report.refs) + "): " + counted(report.variants.size(), "variant") + ", " +
+                   counted(report.files, "file") + ", " + human_bytes(report.bytes) + "; " +
+                   counted(report.written_files, "file") + " new in the cache\n");
   for (const auto& variant : report.variants)
     app.out().result("  " + variant + "\n");
 }

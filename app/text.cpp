@@ -4,6 +4,9 @@
 #include <array>
 #include <cstdio>
 #include <numeric>
+#include <ranges>
+
+#include "kernels/base/joined.h"
 
 namespace kernels::app {
 
@@ -39,6 +42,10 @@ std::string plain(std::string_view text) {
   auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
   std::ranges::replace_if(out, is_control, '?');
   return out;
+}
+
+std::string plain_words(const std::vector<std::string>& words, std::string_view between) {
+  return joined(words | std::views::transform(plain), between);
 }
 
 std::size_t display_width(std::string_view text) {

@@ -1,12 +1,9 @@
 #include "view_advice.h"
 
-#include <nlohmann/json.hpp>
-
+#include "json_values.h"
 #include "text.h"
 
 namespace kernels::app {
-
-using Json = nlohmann::ordered_json;
 
 std::string advice_text(const std::vector<resolve::Advice>& advice, const std::string& heading,
                         const std::string& indent) {

@@ -11,8 +11,6 @@ namespace kernels::app {
 
 namespace {
 
-constexpr std::size_t kColumns = 100;
-
 using bench::ResultRow;
 using bench::SeriesKind;
 
@@ -212,7 +210,7 @@ std::string subject_text(const bench::RunSettings& settings, const bench::Subjec
              device_text(device) + "\n" + methods(rows) + stops(rows, settings) + instructions(rows) +
              disturbances(rows);
   return out + "\n" +
-         table_within(kColumns,
+         table_within(kTableColumns,
                       all_cells(rows, subject.runner == "python" ? Beside::reference : Beside::limit)) +
          reasons(rows) + "\n";
 }

@@ -6,20 +6,16 @@
 #include <set>
 #include <tuple>
 
-#include <nlohmann/json.hpp>
-
+#include "json_values.h"
 #include "measures.h"
 #include "text.h"
 
 namespace kernels::app {
 
-using Json = nlohmann::ordered_json;
 using bench::Change;
 using bench::ComparedRow;
 
 namespace {
-
-constexpr std::size_t kColumns = 100;
 
 constexpr std::array kWorstFirst = {Change::broken, Change::slower,       Change::unsure,
                                     Change::same,   Change::faster,       Change::mended,
@@ -77,7 +73,7 @@ std::string table_of(const std::vector<ComparedRow>& rows) {
   header.insert(header.end(), {"BEFORE", "NOW", "TIME", "VERDICT"});
   for (const auto& row : rows)
     lines.push_back(line_of(row, shown));
-  return table_within(kColumns, lines);
+  return table_within(kTableColumns, lines);
 }
 
 /// What a person should know before believing the table.
@@ -124,14 +120,6 @@ Json row_json(const ComparedRow& row) {
           {"same_bytes", row.same_bytes}};
 }
 
-Json null_if_empty(const std::string& text) {
-  return text.empty() ? Json(nullptr) : Json(text);
-}
-
-std::string dump(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
 }  // namespace
 
 std::string counts_text(const bench::Comparison& comparison) {
@@ -161,7 +149,7 @@ std::string comparison_json(const bench::Comparison& comparison) {
     out["counts"][std::string(bench::name_of(change))] = comparison.count(change);
   for (const auto& row : comparison.rows)
     out["rows"].push_back(row_json(row));
-  return dump(out);
+  return printed(out);
 }
 
 std::string fleet_text(const bench::Fleet& fleet) {
@@ -178,7 +166,7 @@ std::string fleet_text(const bench::Fleet& fleet) {
     lines.push_back({plain(outlier.host), outlier.job.empty() ? "-" : plain(outlier.job),
                      plain(outlier.device), outlier.uuid.empty() ? "-" : plain(outlier.uuid),
                      change_text(outlier.ratio), std::to_string(outlier.rows)});
-  return out + "\n" + table_within(kColumns, lines) + "\n" + counted(fleet.outliers.size(), "device") +
+  return out + "\n" + table_within(kTableColumns, lines) + "\n" + counted(fleet.outliers.size(), "device") +
          " slower than the median of the fleet; the range is that over the rows\n";
 }
 
@@ -193,17 +181,17 @@ std::string fleet_json(const bench::Fleet& fleet) {
                               {"kind", device.kind},
                               {"index", device.index},
                               {"name", device.name},
-                              {"uuid", null_if_empty(device.uuid)},
-                              {"driver", null_if_empty(device.driver)}});
+                              {"uuid", or_null(device.uuid)},
+                              {"driver", or_null(device.driver)}});
   }
   for (const auto& outlier : fleet.outliers)
     out["outliers"].push_back({{"host", outlier.host},
-                               {"job", null_if_empty(outlier.job)},
+                               {"job", or_null(outlier.job)},
                                {"device", outlier.device},
-                               {"uuid", null_if_empty(outlier.uuid)},
+                               {"uuid", or_null(outlier.uuid)},
                                {"ratio", ratio_json(outlier.ratio)},
                                {"rows", outlier.rows}});
-  return dump(out);
+  return printed(out);
 }
 
 }  // namespace kernels::app

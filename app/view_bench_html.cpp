@@ -143,8 +143,10 @@ bool any_has(const std::vector<Timed>& rows, RatioOf ratio_of) {
 std::string bytes_text(double bytes) {
   constexpr std::array kUnits = {"B", "kB", "MB", "GB", "TB"};
   std::size_t unit = 0;
-  for (; bytes >= 999.5 && unit + 1 < kUnits.size(); bytes /= 1000)
+  while (bytes >= 999.5 && unit + 1 < kUnits.size()) {
+    bytes /= 1000;
     ++unit;
+  }
   return decimal(bytes, 0) + " " + kUnits.at(unit);
 }
 

@@ -5,8 +5,7 @@
 #include <set>
 #include <tuple>
 
-#include <nlohmann/json.hpp>
-
+#include "json_values.h"
 #include "measures.h"
 #include "text.h"
 #include "view_bench.h"
@@ -17,8 +16,6 @@ namespace {
 
 using bench::ResultRow;
 using bench::SeriesKind;
-
-constexpr std::size_t kColumns = 100;
 
 /// A workload and a data type of a layer, and what each kernel did there.
 using Round = std::pair<std::string, std::vector<const ResultRow*>>;
@@ -106,7 +103,7 @@ std::string members(const LayerView& view) {
     lines.push_back({"  " + plain(subject.kernel), "at " + plain(subject.commit.substr(0, 12)),
                      plain(row->function), plain(subject.variant)});
   }
-  return table_within(kColumns, lines);
+  return table_within(kTableColumns, lines);
 }
 
 /// All rows of each kernel in one number.
@@ -145,7 +142,7 @@ std::string layer_text(const LayerView& view) {
   for (const auto& round : rounds_of(view))
     add_round(view, round, lines);
   add_means(view, lines);
-  return out + "\n" + table_within(kColumns, lines) + reasons(view) + "\n";
+  return out + "\n" + table_within(kTableColumns, lines) + reasons(view) + "\n";
 }
 
 std::string capability_text(const std::optional<std::uint32_t>& capability) {
@@ -155,10 +152,7 @@ std::string capability_text(const std::optional<std::uint32_t>& capability) {
 
 void add_names(std::vector<std::vector<std::string>>& lines, const std::string& what,
                const std::vector<std::string>& names) {
-  std::string out;
-  for (const auto& name : names)
-    out += (out.empty() ? "" : ", ") + plain(name);
-  if (!out.empty()) lines.push_back({what, std::move(out)});
+  if (!names.empty()) lines.push_back({what, plain_words(names)});
 }
 
 std::vector<std::string> names_of(const std::vector<ops::BenchTarget>& targets) {
@@ -207,13 +201,12 @@ std::string selection_text(const std::vector<ops::SelectedLayer>& selected, cons
                      item.mode.str(), plain(item.mapped), item.winner.empty() ? "stays" : plain(item.winner),
                      std::move(why)});
   }
-  auto out = selected.empty() ? "" : "\n" + table_within(kColumns, lines) + "\n";
+  auto out = selected.empty() ? "" : "\n" + table_within(kTableColumns, lines) + "\n";
   if (!is_changed) return out + "`" + plain(file) + "` is as it was\n";
   return out + "`" + plain(file) + "` is written; run `kernels lock`, so that the lock follows it\n";
 }
 
 std::string with_selection_json(const std::string& results, const std::vector<ops::SelectedLayer>& selected) {
-  using Json = nlohmann::ordered_json;
   Json list = Json::array();
   for (const auto& item : selected) {
     Json ratio = nullptr;
@@ -247,12 +240,12 @@ std::string changes_text(const ops::LockChanges& changes) {
   add_names(lines, "removed:", changes.removed);
   add_names(lines, "the same bytes, not measured:", changes.same_bytes);
   add_names(lines, "the same commit, not measured:", changes.same_commit);
-  return lines.empty() ? "" : table_within(kColumns, lines) + "\n";
+  return lines.empty() ? "" : table_within(kTableColumns, lines) + "\n";
 }
 
 std::string with_changes_json(const std::string& comparison, const ops::LockChanges& changes) {
-  auto out = nlohmann::ordered_json::parse(comparison);
-  auto changed = nlohmann::ordered_json::array();
+  auto out = Json::parse(comparison);
+  auto changed = Json::array();
   for (const auto& kernel : changes.changed)
     changed.push_back(
         {{"kernel", kernel.after.kernel}, {"before", kernel.before.commit}, {"after", kernel.after.commit}});
@@ -261,7 +254,7 @@ std::string with_changes_json(const std::string& comparison, const ops::LockChan
                     {"removed", changes.removed},
                     {"same_bytes", changes.same_bytes},
                     {"same_commit", changes.same_commit}};
-  return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return printed(out);
 }
 
 }  // namespace kernels::app

@@ -1,12 +1,9 @@
 #include "view_bundle.h"
 
-#include <nlohmann/json.hpp>
-
+#include "json_values.h"
 #include "text.h"
 
 namespace kernels::app {
-
-using Json = nlohmann::ordered_json;
 
 static std::size_t variant_count(const ops::BundleContents& contents) {
   std::size_t sum = 0;
@@ -88,7 +85,7 @@ std::string bundle_contents_json(const ops::BundleContents& contents, BundleRead
   Json out = {{"schema", "kernels.bundle-contents/1"}, {"verified", reading == BundleReading::verified}};
   add_totals(contents, out);
   out["kernels"] = kernels_json(contents);
-  return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return printed(out);
 }
 
 std::string bundle_verified_text(const ops::BundleContents& contents, std::chrono::milliseconds took) {
@@ -117,7 +114,7 @@ std::string bundle_import_json(const ops::BundleImportReport& report) {
   out["written_blobs"] = report.written_blobs;
   out["written_bytes"] = report.written_bytes;
   out["kernels"] = kernels_json(report.contents);
-  return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return printed(out);
 }
 
 }  // namespace kernels::app

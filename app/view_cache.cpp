@@ -4,18 +4,14 @@
 #include <array>
 #include <ctime>
 
-#include <nlohmann/json.hpp>
-
+#include "json_values.h"
 #include "text.h"
 
 namespace kernels::app {
 
-using Json = nlohmann::ordered_json;
 using Weight = ops::CacheProblem::Weight;
 
 namespace {
-
-constexpr std::size_t kColumns = 100;
 
 std::string day_of(const std::optional<std::chrono::system_clock::time_point>& time) {
   if (!time) return "-";
@@ -27,11 +23,8 @@ std::string day_of(const std::optional<std::chrono::system_clock::time_point>& t
   return out.data();
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string out;
-  for (const auto& word : words)
-    out += (out.empty() ? "" : " ") + plain(word);
-  return out.empty() ? "-" : out;
+std::string refs_text(const std::vector<std::string>& refs) {
+  return refs.empty() ? "-" : plain_words(refs, " ");
 }
 
 Json repository_json(const ops::CachedRepository& repository) {
@@ -50,11 +43,6 @@ Json repositories_json(const std::vector<ops::CachedRepository>& repositories) {
   for (const auto& repository : repositories)
     out.push_back(repository_json(repository));
   return out;
-}
-
-std::string dump(const Json& json) {
-  // Names in a folder are bytes of others, not always UTF-8.
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 std::string word_for(Weight weight) {
@@ -78,17 +66,17 @@ std::string cache_list_text(const std::vector<ops::CachedRepository>& repositori
   if (repositories.empty()) return "No kernels are in the cache\n";
   std::vector<std::vector<std::string>> rows = {{"KERNEL", "REVISIONS", "VARIANTS", "SIZE", "LAST USED"}};
   for (const auto& repository : repositories)
-    rows.push_back({repository.repo.str(), joined(repository.refs),
+    rows.push_back({repository.repo.str(), refs_text(repository.refs),
                     std::to_string(repository.variants.size()), human_bytes(repository.bytes),
                     day_of(repository.last_used)});
-  return table_within(kColumns, rows) + "\n" + total(repositories) + "\n";
+  return table_within(kTableColumns, rows) + "\n" + total(repositories) + "\n";
 }
 
 std::string cache_list_json(const std::string& cache,
                             const std::vector<ops::CachedRepository>& repositories) {
-  return dump({{"schema", "kernels.cache-list/1"},
-               {"cache", cache},
-               {"repositories", repositories_json(repositories)}});
+  return printed({{"schema", "kernels.cache-list/1"},
+                  {"cache", cache},
+                  {"repositories", repositories_json(repositories)}});
 }
 
 std::string cache_verify_text(const ops::CacheVerifyReport& report) {
@@ -99,7 +87,7 @@ std::string cache_verify_text(const ops::CacheVerifyReport& report) {
       rows.push_back({problem.repo.str(), problem.done.empty() ? word_for(problem.weight) : "repaired",
                       plain(problem.path) + "\n" + plain(problem.text) +
                           (problem.done.empty() ? "" : "\n" + plain(problem.done))});
-    out = table_within(kColumns, rows) + "\n";
+    out = table_within(kTableColumns, rows) + "\n";
   }
   auto damaged = static_cast<std::uint64_t>(std::ranges::count_if(report.problems, [](const auto& problem) {
     return problem.weight == Weight::damaged && problem.done.empty();
@@ -121,7 +109,7 @@ std::string cache_verify_json(const std::string& cache, const ops::CacheVerifyRe
                                {"rule", problem.rule},
                                {"text", problem.text},
                                {"done", problem.done.empty() ? Json(nullptr) : Json(problem.done)}});
-  return dump(out);
+  return printed(out);
 }
 
 std::string cache_prune_text(const std::vector<ops::PrunedFile>& pruned, ops::DryRun dry) {
@@ -145,7 +133,7 @@ std::string cache_prune_json(const std::string& cache, const std::vector<ops::Pr
   for (const auto& file : pruned)
     out["removed"].push_back(
         {{"repo_id", file.repo.str()}, {"path", file.path}, {"bytes", file.bytes}, {"reason", file.reason}});
-  return dump(out);
+  return printed(out);
 }
 
 }  // namespace kernels::app

@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include <nlohmann/json.hpp>
-
+#include "json_values.h"
 #include "text.h"
 #include "view_advice.h"
 #include "view_layers.h"
@@ -12,14 +11,11 @@
 
 namespace kernels::app {
 
-using Json = nlohmann::ordered_json;
 using ops::Aspect;
 using ops::CheckRow;
 using ops::State;
 
 namespace {
-
-constexpr std::size_t kColumns = 100;
 
 struct Column {
   const char* title;
@@ -72,7 +68,7 @@ std::string rows_text(const ops::CheckReport& report, bool with_target) {
       if (is_used(report, column.aspect)) line.push_back(brief(row, column.aspect));
     line.push_back(ops::to_string(row.verdict));
   }
-  return table_within(kColumns, rows);
+  return table_within(kTableColumns, rows);
 }
 
 std::string refusals(const CheckRow& row) {
@@ -81,7 +77,7 @@ std::string refusals(const CheckRow& row) {
     rows.push_back({"   ", decision.variant.name(),
                     decision.accepted() ? (decision.variant.name() == row.variant ? "chosen" : "fits")
                                         : decision.reason});
-  return table_within(kColumns, rows);
+  return table_within(kTableColumns, rows);
 }
 
 /// One line for an aspect, with what to do on the next.
@@ -114,7 +110,7 @@ std::string row_text(const CheckRow& row, Explain explain, bool with_target) {
   if (rows.empty() && !shows_variants) return {};
   std::string out = kernel_name(row) + (with_target ? " for " + row.target : "") + ": " +
                     ops::to_string(row.verdict) + "\n";
-  out += table_within(kColumns, rows);
+  out += table_within(kTableColumns, rows);
   if (explain == Explain::yes)
     for (const auto& finding : row.findings)
       out += "    " + inspect::to_string(finding.weight) + ": " + plain(finding.text) + "\n";
@@ -126,10 +122,6 @@ std::string summary(const ops::CheckReport& report) {
   auto good =
       std::ranges::count_if(report.rows, [](const CheckRow& row) { return ops::is_good(row.verdict); });
   return std::to_string(good) + " of " + counted(report.rows.size(), "kernel") + " would run\n";
-}
-
-Json or_null(const std::string& text) {
-  return text.empty() ? Json(nullptr) : Json(text);
 }
 
 Json items_json(const CheckRow& row) {
@@ -220,8 +212,7 @@ std::string check_json(const ops::CheckReport& report, const std::vector<Target>
   out["layer_decisions"] = layer_decisions_json(report);
   out["warnings"] = report.warnings;
   out["bytes_fetched"] = report.fetched.bytes;
-  // Names from a library are bytes of others, not always UTF-8.
-  return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return printed(out);
 }
 
 }  // namespace kernels::app

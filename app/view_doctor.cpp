@@ -1,12 +1,10 @@
 #include "view_doctor.h"
 
-#include <nlohmann/json.hpp>
-
+#include "json_values.h"
 #include "text.h"
 
 namespace kernels::app {
 
-using Json = nlohmann::ordered_json;
 using Rows = std::vector<std::vector<std::string>>;
 
 static const char* to_text(ops::Works works) {
@@ -185,16 +183,6 @@ std::string doctor_text(const ops::DoctorReport& report) {
 
 // --- JSON ---
 
-static Json text_or_null(const std::string& text) {
-  return text.empty() ? Json(nullptr) : Json(text);
-}
-template <class T>
-static Json value_or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
-static Json version_or_null(const std::optional<MajorMinor>& version) {
-  return version ? Json(version->str()) : Json(nullptr);
-}
 static Json works_json(ops::Works works) {
   return works == ops::Works::unknown ? Json(nullptr) : Json(works == ops::Works::yes);
 }
@@ -215,14 +203,14 @@ static Json gpus_json(const machine::Detected& machine) {
   for (const auto& gpu : machine.gpus)
     out.push_back({{"index", gpu.index},
                    {"vendor", gpu.vendor == machine::GpuVendor::nvidia ? "nvidia" : "amd"},
-                   {"name", text_or_null(gpu.name)},
-                   {"arch", text_or_null(gpu.arch)},
-                   {"capability", version_or_null(gpu.capability)},
-                   {"memory_bytes", value_or_null(gpu.memory_bytes)},
-                   {"uuid", text_or_null(gpu.uuid)},
-                   {"mig", value_or_null(gpu.mig)},
-                   {"ecc", value_or_null(gpu.ecc)},
-                   {"pci", text_or_null(gpu.pci)}});
+                   {"name", or_null(gpu.name)},
+                   {"arch", or_null(gpu.arch)},
+                   {"capability", or_null(gpu.capability)},
+                   {"memory_bytes", or_null(gpu.memory_bytes)},
+                   {"uuid", or_null(gpu.uuid)},
+                   {"mig", or_null(gpu.mig)},
+                   {"ecc", or_null(gpu.ecc)},
+                   {"pci", or_null(gpu.pci)}});
   return out;
 }
 
@@ -234,17 +222,17 @@ static Json target_json(const Target& target) {
           {"os", target.os},
           {"cpu", target.cpu},
           {"backend", target.backend.name()},
-          {"backend_version", version_or_null(target.backend.version)},
-          {"torch", version_or_null(target.torch)},
-          {"cxx11_abi", value_or_null(target.cxx11_abi)},
-          {"tvm_ffi", version_or_null(target.tvm_ffi)},
+          {"backend_version", or_null(target.backend.version)},
+          {"torch", or_null(target.torch)},
+          {"cxx11_abi", or_null(target.cxx11_abi)},
+          {"tvm_ffi", or_null(target.tvm_ffi)},
           {"capabilities", capabilities},
-          {"driver", value_or_null(target.driver)},
-          {"glibc", version_or_null(target.glibc)},
-          {"glibcxx", value_or_null(target.glibcxx)},
-          {"cxxabi", value_or_null(target.cxxabi)},
-          {"macos", version_or_null(target.macos)},
-          {"python", version_or_null(target.python)},
+          {"driver", or_null(target.driver)},
+          {"glibc", or_null(target.glibc)},
+          {"glibcxx", or_null(target.glibcxx)},
+          {"cxxabi", or_null(target.cxxabi)},
+          {"macos", or_null(target.macos)},
+          {"python", or_null(target.python)},
           {"free_threaded_python", target.free_threaded_python}};
 }
 
@@ -254,9 +242,9 @@ static Json cache_json(const std::optional<ops::CacheReport>& cache) {
           {"source", cache->source},
           {"exists", cache->exists},
           {"writable", works_json(cache->writable)},
-          {"failure", text_or_null(cache->failure)},
-          {"file_system", text_or_null(cache->file_system)},
-          {"free_bytes", value_or_null(cache->free_bytes)},
+          {"failure", or_null(cache->failure)},
+          {"file_system", or_null(cache->file_system)},
+          {"free_bytes", or_null(cache->free_bytes)},
           {"locks", works_json(cache->locks)},
           {"symlinks", works_json(cache->symlinks)},
           {"hard_links", works_json(cache->hard_links)},
@@ -275,15 +263,15 @@ static Json trust_json(const std::optional<ops::TrustReport>& trust) {
 static Json route_json(const ops::RouteReport& route) {
   return {
       {"name", route.name},
-      {"url", text_or_null(route.url)},
+      {"url", or_null(route.url)},
       {"result", to_text(route.state)},
       {"status", route.status == 0 ? Json(nullptr) : Json(route.status)},
-      {"failure", text_or_null(to_text(route.failure))},
-      {"host", text_or_null(route.host)},
+      {"failure", or_null(to_text(route.failure))},
+      {"host", or_null(route.host)},
       {"redirected", route.redirected},
       {"milliseconds", route.state == ops::RouteState::not_tried ? Json(nullptr) : Json(route.time.count())},
-      {"detail", text_or_null(route.detail)},
-      {"hint", text_or_null(route.hint)}};
+      {"detail", or_null(route.detail)},
+      {"hint", or_null(route.hint)}};
 }
 
 std::string doctor_json(const ops::DoctorReport& report) {
@@ -309,8 +297,7 @@ std::string doctor_json(const ops::DoctorReport& report) {
     out["problems"].push_back({{"severity", finding.severity == ops::Severity::problem ? "problem" : "note"},
                                {"what", finding.what},
                                {"fix", finding.fix}});
-  // Paths of a machine may be any bytes.
-  return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return printed(out);
 }
 
 }  // namespace kernels::app

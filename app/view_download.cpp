@@ -1,13 +1,10 @@
 #include "view_download.h"
 
-#include <nlohmann/json.hpp>
-
+#include "json_values.h"
 #include "text.h"
 #include "view_advice.h"
 
 namespace kernels::app {
-
-using Json = nlohmann::ordered_json;
 
 Error no_variant_error(const ops::KernelChoice& choice) {
   const auto& repo = choice.kernel->repo.str();
@@ -60,7 +57,7 @@ std::string plan_json(const ops::DownloadPlan& plan) {
   out["bytes"] = plan.fetch_bytes;
   out["present_files"] = plan.present_files;
   out["present_bytes"] = plan.present_bytes;
-  return out.dump(2) + "\n";
+  return printed(out);
 }
 
 std::string download_text(const ops::DownloadPlan& plan, const ops::DownloadReport& report,
@@ -123,7 +120,7 @@ std::string download_json(const ops::DownloadPlan& plan, const ops::DownloadRepo
   out["requests"] = report.counters.requests;
   out["connections"] = report.counters.connections;
   out["bundle"] = bundle_json(packed);
-  return out.dump(2) + "\n";
+  return printed(out);
 }
 
 }  // namespace kernels::app

@@ -4,20 +4,16 @@
 #include <map>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
+#include "json_values.h"
 #include "text.h"
 
 namespace kernels::app {
 
-using Json = nlohmann::ordered_json;
 using inspect::Compression;
 using inspect::GpuContainer;
 using inspect::GpuImage;
 
 namespace {
-
-constexpr std::size_t kColumns = 100;
 
 /// A name as far as a person reads it.
 std::string shown(const std::string& name) {
@@ -26,7 +22,7 @@ std::string shown(const std::string& name) {
 }
 
 /// Names of a library can be many and long; JSON has all of them.
-std::string joined(const std::vector<std::string>& words, const char* between = " ") {
+std::string listed(const std::vector<std::string>& words, const char* between = " ") {
   constexpr std::size_t kMost = 200;
   std::string out;
   for (std::size_t i = 0; i < std::min(kMost, words.size()); ++i)
@@ -58,7 +54,7 @@ std::string layer_text(const ops::InspectedLayer& layer) {
                      yes_no(layer.can_torch_compile, "torch.compile", "no torch.compile"),
                      std::string(layer.in_native ? "C++" : "")})
     if (!fact.empty()) facts.push_back(fact);
-  return facts.empty() ? out : out + ": " + joined(facts, ", ");
+  return facts.empty() ? out : out + ": " + listed(facts, ", ");
 }
 
 const char* compression_name(Compression compression) {
@@ -103,7 +99,7 @@ std::string versions_text(const inspect::LibraryFacts& facts) {
     // A library's own versions have its name; that it is needed stands elsewhere.
     if (!need.version.empty() && need.family.find('.') == std::string::npos)
       out.push_back(need.family + " " + need.version);
-  return joined(out, ", ");
+  return listed(out, ", ");
 }
 
 std::string loading_text(const ElfFile& file) {
@@ -111,7 +107,7 @@ std::string loading_text(const ElfFile& file) {
   if (file.bind_now) out.emplace_back("resolves everything at once (BIND_NOW)");
   if (file.run_path) out.push_back("run path " + *file.run_path);
   if (file.old_r_path) out.push_back("rpath " + *file.old_r_path);
-  return joined(out, ", ");
+  return listed(out, ", ");
 }
 
 std::string foreign_text(const inspect::LibraryFacts& facts) {
@@ -156,7 +152,7 @@ Rows function_rows(const ops::InspectedLibrary& library) {
     std::vector<std::string> entries;
     for (const auto& [name, count] : names)
       entries.push_back(count == 1 ? name : name + " (" + std::to_string(count) + " instances)");
-    add_row(rows, ("container " + std::to_string(i)).c_str(), joined(entries, "\n"));
+    add_row(rows, ("container " + std::to_string(i)).c_str(), listed(entries, "\n"));
   }
   return rows;
 }
@@ -166,10 +162,10 @@ std::string library_text(const ops::InspectedLibrary& library) {
   if (!library.facts) return out;
   Rows rows;
   const auto& facts = *library.facts;
-  add_row(rows, "tvm-ffi", joined(facts.tvm_ffi_functions));
-  add_row(rows, "Python", joined(facts.python_modules));
+  add_row(rows, "tvm-ffi", listed(facts.tvm_ffi_functions));
+  add_row(rows, "Python", listed(facts.python_modules));
   if (facts.elf) {
-    add_row(rows, "needs", joined(facts.elf->needed));
+    add_row(rows, "needs", listed(facts.elf->needed));
     add_row(rows, "versions", versions_text(facts));
     add_row(rows, "loading", loading_text(*facts.elf));
   }
@@ -178,14 +174,14 @@ std::string library_text(const ops::InspectedLibrary& library) {
     add_row(rows, "GPU code", facts.gpu.foreign.empty() ? "none found" : foreign_text(facts));
   append(rows, function_rows(library));
   append(rows, finding_rows(library.findings));
-  return out + table_within(kColumns, rows);
+  return out + table_within(kTableColumns, rows);
 }
 
 std::string declared_text(const Metadata& metadata) {
   std::string out = metadata.backend;
-  if (!metadata.archs.empty()) out += ", for " + joined(metadata.archs);
+  if (!metadata.archs.empty()) out += ", for " + listed(metadata.archs);
   if (!metadata.python_depends.empty())
-    out += "; needs the Python packages " + joined(metadata.python_depends, ", ");
+    out += "; needs the Python packages " + listed(metadata.python_depends, ", ");
   return out;
 }
 
@@ -198,27 +194,18 @@ std::string variant_text(const ops::InspectedVariant& variant) {
     if (variant.metadata) add_row(rows, "declares", declared_text(*variant.metadata));
     if (!variant.metadata_failure.empty())
       add_row(rows, "declares", "cannot be read: " + plain(variant.metadata_failure));
-    add_row(rows, "functions", joined(variant.python_functions));
+    add_row(rows, "functions", listed(variant.python_functions));
     for (std::size_t i = 0; i < variant.layers.size(); ++i)
       add_row(rows, i == 0 ? "layers" : "", layer_text(variant.layers[i]));
     if (!variant.run_time_compilers.empty())
-      add_row(rows, "compiles", "GPU code at run time, with " + joined(variant.run_time_compilers, ", "));
+      add_row(rows, "compiles", "GPU code at run time, with " + listed(variant.run_time_compilers, ", "));
     add_row(rows, "signature", variant.is_signed ? "there is one; it was not verified" : "none");
     append(rows, finding_rows(variant.findings));
   }
-  out += table_within(kColumns, rows);
+  out += table_within(kTableColumns, rows);
   for (const auto& library : variant.libraries)
     out += (out.empty() ? "" : "\n") + library_text(library);
   return out;
-}
-
-Json or_null(const std::string& text) {
-  return text.empty() ? Json(nullptr) : Json(text);
-}
-
-template <class T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
 }
 
 Json findings_json(const std::vector<inspect::Finding>& findings) {
@@ -350,7 +337,7 @@ std::string inspect_text(const ops::InspectReport& report) {
   for (const auto& variant : report.variants)
     out += (&variant == report.variants.data() ? "" : "\n") + variant_text(variant);
   if (!report.left_out.empty())
-    out += "\nnot looked into: " + joined(report.left_out, ", ") + " (--all-variants, --variant NAME)\n";
+    out += "\nnot looked into: " + listed(report.left_out, ", ") + " (--all-variants, --variant NAME)\n";
   return out + fetched_text(report);
 }
 
@@ -374,8 +361,7 @@ std::string inspect_json(const ops::InspectReport& report) {
   out["left_out"] = report.left_out;
   out["requests"] = report.fetched.requests;
   out["bytes_fetched"] = report.fetched.bytes;
-  // Names from a library are bytes of others, not always UTF-8.
-  return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return printed(out);
 }
 
 }  // namespace kernels::app

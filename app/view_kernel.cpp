@@ -1,13 +1,12 @@
 #include "view_kernel.h"
 
-#include <nlohmann/json.hpp>
+#include "kernels/base/joined.h"
 
+#include "json_values.h"
 #include "text.h"
 #include "view_advice.h"
 
 namespace kernels::app {
-
-using Json = nlohmann::ordered_json;
 
 /// What the advice is for.
 static std::string advice_heading(const ops::RevisionVariants& revision) {
@@ -89,7 +88,7 @@ std::string variants_json(const ops::RepositoryVariants& variants, const Target&
   out["revisions"] = Json::array();
   for (const auto& revision : variants.revisions)
     out["revisions"].push_back(revision_json(revision, view, is_folder));
-  return out.dump(2) + "\n";
+  return printed(out);
 }
 
 static std::string or_dash(const std::optional<std::string>& text) {
@@ -104,12 +103,8 @@ std::string info_text(const ops::KernelInfo& info) {
     out += "Repository: " + info.repo_id + "\nRevision: " + info.revision + "\n";
   auto metadata = info.metadata.value_or(Metadata{});
   bool known = info.metadata.has_value();
-  std::string depends;
-  for (const auto& name : metadata.python_depends)
-    depends += (depends.empty() ? "" : ", ") + name;
-  std::string backends;
-  for (const auto& name : info.backends)
-    backends += (backends.empty() ? "" : ", ") + name;
+  const auto depends = joined(metadata.python_depends);
+  const auto backends = joined(info.backends);
   out += "Name: " + or_dash(metadata.name) + "\n";
   out += "Version: " + (known ? std::to_string(metadata.version) : std::string("-")) + "\n";
   out += "Minimum kernels version: " + or_dash(metadata.kernels_minver) + "\n";
@@ -128,7 +123,6 @@ std::string info_json(const ops::KernelInfo& info) {
     out["repo_id"] = info.repo_id;
     out["revision"] = info.revision;
   }
-  auto or_null = [](const std::optional<std::string>& text) { return text ? Json(*text) : Json(nullptr); };
   if (info.metadata) {
     out["name"] = info.metadata->name;
     out["version"] = info.metadata->version;
@@ -139,7 +133,7 @@ std::string info_json(const ops::KernelInfo& info) {
     out["python_depends"] = info.metadata->python_depends;
   }
   out["backends"] = info.backends;
-  return out.dump(2) + "\n";
+  return printed(out);
 }
 
 }  // namespace kernels::app

@@ -4,18 +4,14 @@
 #include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
+#include "json_values.h"
 #include "text.h"
 
 namespace kernels::app {
 
-using Json = nlohmann::ordered_json;
 using resolve::LayerDecision;
 
 namespace {
-
-constexpr std::size_t kColumns = 100;
 
 /// Modes in which a layer does the same, and what that is.
 struct Conduct {
@@ -86,7 +82,7 @@ std::string registered_table(const std::vector<LockedLayer>& layers) {
         {plain(row.layer), to_string(row.device),
          resolve::has_capabilities(row.device) ? resolve::display_capabilities(row.capabilities) : "-",
          row.mode.str(), kernel_text(row)});
-  return table_within(kColumns, rows);
+  return table_within(kTableColumns, rows);
 }
 
 std::string target_table(const ops::LayerRows& on_target) {
@@ -94,7 +90,7 @@ std::string target_table(const ops::LayerRows& on_target) {
   for (const auto& block : blocks_of(on_target.decisions))
     for (const auto& conduct : block.conducts)
       rows.push_back({block.layer, block.capabilities, modes_text(conduct.modes), conduct.text});
-  return table_within(kColumns, rows);
+  return table_within(kTableColumns, rows);
 }
 
 /// Whatever the capability and the mode among those shown.
@@ -133,11 +129,6 @@ Json decision_json(const LayerDecision& decision, const std::string& target) {
   out["max_capability"] = row ? Json(row->capabilities.max) : Json(nullptr);
   out["variant"] = decision.variant.empty() ? Json(nullptr) : Json(decision.variant);
   return out;
-}
-
-template <class T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
 }
 
 Json layer_json(const LockedLayer& layer) {

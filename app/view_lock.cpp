@@ -1,20 +1,18 @@
 #include "view_lock.h"
 
-#include <nlohmann/json.hpp>
+#include <ranges>
 
+#include "kernels/base/joined.h"
+
+#include "json_values.h"
 #include "text.h"
 #include "view_advice.h"
 #include "view_layers.h"
 
 namespace kernels::app {
 
-using Json = nlohmann::ordered_json;
-
 static std::string versions_text(const std::vector<MajorMinor>& versions) {
-  std::string out;
-  for (const auto& version : versions)
-    out += (out.empty() ? "" : ", ") + version.str();
-  return out;
+  return joined(std::views::transform(versions, &MajorMinor::str));
 }
 
 static std::string gap_text(const ops::TargetGap& gap) {
@@ -115,7 +113,7 @@ std::string lock_json(const ops::LockReport& report, LockAction action) {
   for (const auto& gap : report.gaps)
     out["gaps"].push_back(gap_json(gap));
   out["requests"] = report.counters.requests;
-  return out.dump(2) + "\n";
+  return printed(out);
 }
 
 }  // namespace kernels::app

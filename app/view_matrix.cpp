@@ -3,13 +3,11 @@
 #include <algorithm>
 #include <set>
 
-#include <nlohmann/json.hpp>
-
+#include "json_values.h"
 #include "text.h"
 
 namespace kernels::app {
 
-using Json = nlohmann::ordered_json;
 using resolve::CoverageCell;
 using resolve::CoverageRow;
 using resolve::CoverageTable;
@@ -17,16 +15,8 @@ using Rows = std::vector<std::vector<std::string>>;
 
 namespace {
 
-constexpr std::size_t kColumns = 100;
 /// So many backends beside each other that a cell still has room for the name of a capability list.
 constexpr std::size_t kBackendsAbreast = 5;
-
-std::string joined(const std::vector<std::string>& words, const char* between) {
-  std::string out;
-  for (const auto& word : words)
-    out += (out.empty() ? "" : between) + plain(word);
-  return out;
-}
 
 bool is_for_any_backend(const CoverageTable& table) {
   bool single = table.os.empty() && table.columns.size() == 1 && table.cells.size() == 1;
@@ -63,7 +53,7 @@ std::string build_of(const resolve::DeclaredVariant& build) {
 }
 
 std::string capabilities_of(const CoverageCell& cell) {
-  return cell.is_unknown() ? "?" : joined(cell.chosen->archs, " ");
+  return cell.is_unknown() ? "?" : plain_words(cell.chosen->archs, " ");
 }
 
 std::string cell_text(const CoverageCell& cell, const char* between) {
@@ -92,7 +82,7 @@ Rows remarks_of(const CoverageTable& table) {
   for (const auto& row : table.cells)
     for (const auto& cell : row)
       if (!cell.missing.empty() && seen.insert(cell.chosen->variant.name()).second)
-        out.push_back({plain(cell.chosen->variant.name()), "no code for " + joined(cell.missing, ", ")});
+        out.push_back({plain(cell.chosen->variant.name()), "no code for " + plain_words(cell.missing)});
   for (const auto& name : table.unreachable)
     out.push_back({plain(name), "no machine can choose it"});
   if (table.left_out > 0)
@@ -112,10 +102,10 @@ std::string table_text(const CoverageTable& table) {
   std::string out;
   for (std::size_t first = 0; first < table.columns.size(); first += kBackendsAbreast) {
     auto count = std::min(kBackendsAbreast, table.columns.size() - first);
-    out += (first > 0 ? "\n" : "") + table_within(kColumns, rows_of(table, first, count, "\n"));
+    out += (first > 0 ? "\n" : "") + table_within(kTableColumns, rows_of(table, first, count, "\n"));
   }
   auto remarks = remarks_of(table);
-  if (!remarks.empty()) out += "\n" + table_within(kColumns, remarks);
+  if (!remarks.empty()) out += "\n" + table_within(kTableColumns, remarks);
   return out;
 }
 
@@ -143,10 +133,6 @@ std::string markdown_table(const Rows& rows) {
     if (i == 0) out += "|\n";
   }
   return out;
-}
-
-Json or_null(const std::optional<MajorMinor>& version) {
-  return version ? Json(version->str()) : Json(nullptr);
 }
 
 Json cell_json(const CoverageTable& table, std::size_t row, std::size_t column) {
@@ -227,7 +213,7 @@ std::string matrix_json(const std::vector<ops::KernelCoverage>& kernels) {
       item["tables"].push_back(table_json(table));
     out["kernels"].push_back(std::move(item));
   }
-  return out.dump(2) + "\n";
+  return printed(out);
 }
 
 }  // namespace kernels::app

@@ -3,13 +3,10 @@
 #include <chrono>
 #include <ctime>
 
-#include <nlohmann/json.hpp>
-
+#include "json_values.h"
 #include "text.h"
 
 namespace kernels::app {
-
-using Json = nlohmann::ordered_json;
 
 namespace {
 
@@ -73,7 +70,7 @@ std::string signatures_json(const std::vector<ops::VariantSignature>& signatures
     variant.update(verification_json(one.result));
     out["variants"].push_back(std::move(variant));
   }
-  return out.dump(2) + "\n";
+  return printed(out);
 }
 
 Json verification_json(const std::optional<verify::VariantVerification>& result) {
@@ -97,7 +94,7 @@ std::string blob_json(const std::string& file,
   out["failed_step"] = result ? Json() : Json(to_string(result.error().step));
   out["reason"] = result ? Json() : Json(result.error().reason);
   out["signature"] = result ? signature_json(*result) : Json();
-  return out.dump(2) + "\n";
+  return printed(out);
 }
 
 }  // namespace kernels::app

@@ -7,7 +7,7 @@
 namespace kernels::bench {
 namespace {
 
-using Json = nlohmann::json;
+using Message = nlohmann::json;
 
 std::string access_name(Access access) {
   return access == Access::read ? "read" : access == Access::write ? "write" : "read-write";
@@ -16,45 +16,45 @@ Access access_of(const std::string& name) {
   return name == "read" ? Access::read : name == "write" ? Access::write : Access::read_write;
 }
 
-DType dtype_of(const Json& json) {
+DType dtype_of(const Message& json) {
   const auto type = runtime::dtype_from_name(json.get<std::string>());
   return type ? *type : throw std::out_of_range("data type");
 }
 
-Json to_json(const Tolerance& tolerance) {
+Message to_json(const Tolerance& tolerance) {
   return {tolerance.relative, tolerance.absolute};
 }
-Tolerance tolerance_of(const Json& json) {
+Tolerance tolerance_of(const Message& json) {
   return {json.at(0), json.at(1)};
 }
 
-Json products_json(const std::vector<SizeProduct>& products) {
-  Json list = Json::array();
+Message products_json(const std::vector<SizeProduct>& products) {
+  Message list = Message::array();
   for (const SizeProduct& product : products)
     list.push_back({{"factor", product.factor}, {"names", product.names}});
   return list;
 }
 
-std::vector<SizeProduct> products_of(const Json& json) {
+std::vector<SizeProduct> products_of(const Message& json) {
   std::vector<SizeProduct> products;
-  for (const Json& product : json)
+  for (const Message& product : json)
     products.push_back({product.at("factor"), product.at("names")});
   return products;
 }
 
-Json to_json(const ArgumentSpec& argument) {
+Message to_json(const ArgumentSpec& argument) {
   if (argument.value) return {{"name", argument.name}, {"value", *argument.value}};
-  Json json = {{"name", argument.name},
-               {"access", access_name(argument.access)},
-               {"shape", products_json(argument.shape)},
-               {"moved", products_json(argument.moved)}};
+  Message json = {{"name", argument.name},
+                  {"access", access_name(argument.access)},
+                  {"shape", products_json(argument.shape)},
+                  {"moved", products_json(argument.moved)}};
   if (argument.dtype) json["dtype"] = runtime::name_of(*argument.dtype);
   if (argument.below) json["below"] = products_json({*argument.below});
   if (argument.tolerance) json["tolerance"] = to_json(*argument.tolerance);
   return json;
 }
 
-ArgumentSpec argument_of(const Json& json) {
+ArgumentSpec argument_of(const Message& json) {
   ArgumentSpec argument;
   argument.name = json.at("name");
   if (json.contains("value")) {
@@ -70,13 +70,13 @@ ArgumentSpec argument_of(const Json& json) {
   return argument;
 }
 
-Json to_json(const FunctionSpec& function) {
-  Json json = {{"name", function.name},
-               {"reference", function.reference},
-               {"independent", function.independent},
-               {"baseline", function.baseline},
-               {"flops", products_json(function.flops)}};
-  json["arguments"] = Json::array();
+Message to_json(const FunctionSpec& function) {
+  Message json = {{"name", function.name},
+                  {"reference", function.reference},
+                  {"independent", function.independent},
+                  {"baseline", function.baseline},
+                  {"flops", products_json(function.flops)}};
+  json["arguments"] = Message::array();
   for (const ArgumentSpec& argument : function.arguments)
     json["arguments"].push_back(to_json(argument));
   for (const auto& [type, tolerance] : function.tolerance)
@@ -84,7 +84,7 @@ Json to_json(const FunctionSpec& function) {
   return json;
 }
 
-FunctionSpec function_of(const Json& json) {
+FunctionSpec function_of(const Message& json) {
   FunctionSpec function{.name = json.at("name"),
                         .reference = json.at("reference"),
                         .independent = json.at("independent"),
@@ -92,14 +92,14 @@ FunctionSpec function_of(const Json& json) {
                         .flops = products_of(json.at("flops")),
                         .arguments = {},
                         .tolerance = {}};
-  for (const Json& argument : json.at("arguments"))
+  for (const Message& argument : json.at("arguments"))
     function.arguments.push_back(argument_of(argument));
   for (const auto& [name, pair] : json.at("tolerance").items())
     function.tolerance[dtype_of(name)] = tolerance_of(pair);
   return function;
 }
 
-CaseRequest request_of(const Json& json) {
+CaseRequest request_of(const Message& json) {
   CaseRequest request;
   request.library = json.at("library");
   request.provider = json.at("provider");
@@ -118,30 +118,30 @@ CaseRequest request_of(const Json& json) {
 template <class T, class Parse>
 Result<T> decode(std::string_view text, Parse parse) {
   try {
-    return parse(Json::parse(text));
+    return parse(Message::parse(text));
   } catch (const std::exception& error) {
     return fail(Errc::corrupt, std::string("unreadable message of a worker: ") + error.what());
   }
 }
 
 /// Texts of a kernel's errors may hold anything; invalid UTF-8 is replaced.
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::string dump(const Message& json) {
+  return json.dump(-1, ' ', false, Message::error_handler_t::replace);
 }
 
 }  // namespace
 
 std::string encode(const CaseRequest& request) {
-  Json json = {{"library", request.library},
-               {"provider", request.provider},
-               {"torch_lib", request.torch_lib},
-               {"python_stub", request.python_stub},
-               {"device", request.device == runtime::DeviceKind::cuda ? "cuda" : "cpu"},
-               {"device_index", request.device_index},
-               {"function", to_json(request.function)},
-               {"dtype", runtime::name_of(request.dtype)},
-               {"checks", request.checks},
-               {"seed", request.seed}};
+  Message json = {{"library", request.library},
+                  {"provider", request.provider},
+                  {"torch_lib", request.torch_lib},
+                  {"python_stub", request.python_stub},
+                  {"device", request.device == runtime::DeviceKind::cuda ? "cuda" : "cpu"},
+                  {"device_index", request.device_index},
+                  {"function", to_json(request.function)},
+                  {"dtype", runtime::name_of(request.dtype)},
+                  {"checks", request.checks},
+                  {"seed", request.seed}};
   if (request.timed) json["timed"] = *request.timed;
   return dump(json);
 }

@@ -13,9 +13,9 @@ namespace kernels::bench {
 
 namespace {
 
-using Place = std::tuple<std::uint32_t, std::string, std::optional<DType>>;
+using Setting = std::tuple<std::uint32_t, std::string, std::optional<DType>>;
 
-Place place_of(const ResultRow& row) {
+Setting setting_of(const ResultRow& row) {
   return {row.device, row.workload, row.dtype};
 }
 
@@ -29,7 +29,7 @@ std::string flaw_of(const ResultRow& row) {
          std::string(runtime::name_of(row.dtype));
 }
 
-Standing standing_of(const std::vector<const ResultRow*>& rows, const std::set<Place>& all) {
+Standing standing_of(const std::vector<const ResultRow*>& rows, const std::set<Setting>& all) {
   Standing out;
   double logs = 0;
   auto left = all;
@@ -40,7 +40,7 @@ Standing standing_of(const std::vector<const ResultRow*>& rows, const std::set<P
       continue;
     }
     auto summary = cold_summary(*row);
-    if (!summary || !(summary->median_low > 0) || !left.erase(place_of(*row))) continue;
+    if (!summary || !(summary->median_low > 0) || !left.erase(setting_of(*row))) continue;
     logs += std::log(summary->median);
     ++out.times;
   }
@@ -56,10 +56,10 @@ Standing standing_of(const std::vector<const ResultRow*>& rows, const std::set<P
 }  // namespace
 
 std::vector<Standing> standings(const ContestRows& rows) {
-  std::set<Place> all;
+  std::set<Setting> all;
   for (const auto& contender : rows)
     for (const auto* row : contender)
-      if (!row->sizes.empty()) all.insert(place_of(*row));
+      if (!row->sizes.empty()) all.insert(setting_of(*row));
   std::vector<Standing> out;
   for (const auto& contender : rows)
     out.push_back(standing_of(contender, all));
@@ -67,14 +67,14 @@ std::vector<Standing> standings(const ContestRows& rows) {
 }
 
 Ratio ratio_between(const std::vector<const ResultRow*>& above, const std::vector<const ResultRow*>& below) {
-  std::map<Place, Summary> times;
+  std::map<Setting, Summary> times;
   for (const auto* row : below)
-    if (auto summary = cold_summary(*row)) times[place_of(*row)] = *summary;
+    if (auto summary = cold_summary(*row)) times[setting_of(*row)] = *summary;
   Ratio logs;
   double count = 0;
   for (const auto* row : above) {
     auto summary = cold_summary(*row);
-    auto other = times.find(place_of(*row));
+    auto other = times.find(setting_of(*row));
     if (!summary || other == times.end()) continue;
     auto ratio = ratio_of(*summary, other->second);
     logs.value += std::log(ratio.value);

@@ -8,6 +8,11 @@
 
 namespace kernels::bench {
 
+/// A worker is started with these descriptors: its case, its answers, the requests for samples.
+inline constexpr int kRequestDescriptor = 3;
+inline constexpr int kAnswerDescriptor = 4;
+inline constexpr int kMoreDescriptor = 5;
+
 inline constexpr std::size_t kMaxFrame = 16 << 20;
 
 /// Writes one frame, however often write(2) returns early. Errors  io (the other side is gone); corrupt (too

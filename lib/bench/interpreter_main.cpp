@@ -31,8 +31,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kAnswer = 4;
-
 /// The driver as a file that the interpreter opens by its number; -1: none.
 int driver_file() {
   const int file = memfd_create("driver", 0);
@@ -85,7 +83,7 @@ void sweep() {
     CaseAnswer answer;
     answer.result.verdict = Verdict::failed;
     answer.result.reason = "cannot start `" + std::string(interpreter) + "`: " + std::strerror(errno);
-    if (auto sent = write_frame(kAnswer, "{\"answer\":" + encode(answer) + "}"); !sent) _exit(1);
+    if (auto sent = write_frame(kAnswerDescriptor, "{\"answer\":" + encode(answer) + "}"); !sent) _exit(1);
   }
   _exit(127);
 }

@@ -16,13 +16,8 @@ using runtime::CudaGraph;
 using runtime::CudaMemory;
 
 constexpr double kSampleNanoseconds = 1e6;
-constexpr std::uint64_t kAlignment = 256;
 constexpr std::uint64_t kMostSets = 2048;
 constexpr std::uint64_t kMostCalls = 4000;
-
-std::uint64_t rounded(std::uint64_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
 
 Moment moment(const Cuda& cuda) {
   Moment now;
@@ -49,7 +44,7 @@ struct DeviceSets {
 std::uint64_t placed_bytes(const std::vector<Operand>& operands) {
   std::uint64_t bytes = 0;
   for (const Operand& operand : operands)
-    bytes += rounded(operand.before.size());
+    bytes += aligned_size(operand.before.size());
   return bytes;
 }
 
@@ -66,7 +61,7 @@ Status place_set(const CheckContext& context, const std::vector<Operand>& first,
         device_pointer(address + kGuardBytes), operand.dtype, operand.layout, runtime::DeviceKind::cuda,
         context.options.device_index));
     values.emplace_back(static_cast<const runtime::Tensor*>(sets.tensors.back().get()));
-    address += rounded(operand.before.size());
+    address += aligned_size(operand.before.size());
   }
   auto bound = context.library->bind(context.function->name, values);
   if (!bound) return fail(std::move(bound).error());

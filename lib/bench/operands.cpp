@@ -9,7 +9,7 @@
 namespace kernels::bench {
 namespace {
 
-constexpr std::size_t kAlignment = 256;
+constexpr std::size_t kHostAlignment = 256;
 
 std::uint64_t image_bytes(const runtime::Layout& layout, DType type) {
   return layout.extent() * runtime::size_of(type) + 2 * kGuardBytes;
@@ -121,8 +121,8 @@ Result<Buffer> Buffer::make(const runtime::Cuda* cuda, std::uint64_t bytes) {
     buffer.device_ = std::move(*memory);
     return buffer;
   }
-  const std::uint64_t rounded = (bytes + kAlignment) / kAlignment * kAlignment;
-  buffer.host_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
+  const std::uint64_t rounded = (bytes + kHostAlignment) / kHostAlignment * kHostAlignment;
+  buffer.host_.reset(static_cast<std::byte*>(std::aligned_alloc(kHostAlignment, rounded)));
   if (buffer.host_ == nullptr)
     return fail(Errc::unsupported, "cannot allocate " + std::to_string(bytes) + " bytes");
   return buffer;

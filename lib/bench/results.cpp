@@ -9,7 +9,7 @@ namespace kernels::bench {
 namespace {
 
 constexpr std::string_view kSchema = "kernels.bench/1";
-constexpr std::size_t kMaxText = std::size_t{64} << 20;
+constexpr std::size_t kMaxResults = std::size_t{64} << 20;
 
 Json to_json(const MachineFact& fact) {
   return {{"name", fact.name}, {"value", fact.value}, {"source", fact.source}};
@@ -181,7 +181,7 @@ std::string encode_results(const Results& results) {
 }
 
 Result<Results> parse_results(std::string_view json, const std::string& what) {
-  if (json.size() > kMaxText) return fail(Errc::corrupt, what + " has more than 64 MiB");
+  if (json.size() > kMaxResults) return fail(Errc::corrupt, what + " has more than 64 MiB");
   auto document = detail::parse_json(json, what, kJsonLimits);
   if (!document) return fail(std::move(document).error());
   if (auto schema = refuse_other_schema(*document, what); !schema) return fail(schema.error());

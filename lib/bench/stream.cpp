@@ -10,11 +10,6 @@ namespace kernels::bench {
 namespace {
 
 constexpr std::uint64_t kVector = 16;  // bytes
-constexpr std::uint64_t kAlignment = 256;
-
-std::uint64_t rounded(std::uint64_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
 
 /// Reads and writes, each from 1 to 4, whose ratio is the nearest.
 std::pair<unsigned, unsigned> nearest_ratio(double ratio) {
@@ -190,7 +185,7 @@ std::uint64_t footprint(const StreamPlan& plan) {
   const auto& shape = plan.shape;
   auto each = shape.reads * kVector;
   if (!shape.in_place) each += static_cast<std::uint64_t>(shape.writes) * shape.written_vector;
-  return rounded(plan.vectors * each);
+  return aligned_size(plan.vectors * each);
 }
 
 std::string stream_ptx(const StreamPlan& plan) {

@@ -31,6 +31,12 @@ struct StreamShape {
 };
 std::vector<StreamShape> shapes_for(const Traffic& traffic);
 
+/// What operands and streams begin at in the memory of a device.
+constexpr std::uint64_t aligned_size(std::uint64_t bytes) {
+  constexpr std::uint64_t kAlignment = 256;
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
 /// A stream kernel as it is launched.
 struct StreamPlan {
   StreamShape shape;

@@ -177,9 +177,9 @@ Result<Running> start(const Launch& launch, const WorkerOptions& options) {
   posix_spawn_file_actions_addopen(&setup.actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&setup.actions, output->write.get(), 1);
   posix_spawn_file_actions_adddup2(&setup.actions, output->write.get(), 2);
-  posix_spawn_file_actions_adddup2(&setup.actions, asked->get(), 3);
-  posix_spawn_file_actions_adddup2(&setup.actions, answer->write.get(), 4);
-  posix_spawn_file_actions_adddup2(&setup.actions, requests->read.get(), 5);
+  posix_spawn_file_actions_adddup2(&setup.actions, asked->get(), kRequestDescriptor);
+  posix_spawn_file_actions_adddup2(&setup.actions, answer->write.get(), kAnswerDescriptor);
+  posix_spawn_file_actions_adddup2(&setup.actions, requests->read.get(), kMoreDescriptor);
   posix_spawnattr_setflags(&setup.attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
   posix_spawnattr_setpgroup(&setup.attributes, 0);
   sigset_t none;

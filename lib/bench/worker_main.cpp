@@ -12,10 +12,6 @@
 namespace kernels::bench {
 namespace {
 
-constexpr int kRequest = 3;
-constexpr int kAnswer = 4;
-constexpr int kMore = 5;
-
 /// Dies with the parent, leaves no core file, and does not die of a pipe that nobody reads.
 bool settle(pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -32,12 +28,12 @@ namespace {
 
 /// A parent that is gone has killed this process already, or will at once.
 void answer(const std::string& payload) {
-  if (auto sent = write_frame(kAnswer, payload); !sent) _exit(1);
+  if (auto sent = write_frame(kAnswerDescriptor, payload); !sent) _exit(1);
 }
 
 /// Samples as often as it is asked to; returns at the end of the requests, or of the case.
 void serve(Case& running) {
-  for (auto frame = read_frame(kMore); frame && *frame; frame = read_frame(kMore)) {
+  for (auto frame = read_frame(kMoreDescriptor); frame && *frame; frame = read_frame(kMoreDescriptor)) {
     const auto request = nlohmann::json::parse(**frame, nullptr, false);
     if (!request.is_object() || !request.contains("sample") || !request["sample"].is_number_unsigned())
       return;
@@ -51,7 +47,7 @@ void serve(Case& running) {
 
 int worker_main(pid_t parent) {
   if (!settle(parent)) return 1;
-  auto frame = read_frame(kRequest);
+  auto frame = read_frame(kRequestDescriptor);
   if (!frame || !*frame) return 1;
   auto request = decode_request(**frame);
   if (!request) return 1;

@@ -15,7 +15,7 @@
 namespace kernels::bench {
 namespace {
 
-constexpr std::size_t kMaxText = 1 << 20;
+constexpr std::size_t kMaxWorkloads = 1 << 20;
 constexpr std::size_t kMaxEntries = 256;
 constexpr std::size_t kMaxArguments = 32;
 constexpr std::size_t kMaxDimensions = 8;
@@ -298,7 +298,7 @@ Result<std::vector<std::int64_t>> sizes_of(const ArgumentSpec& argument,
 }  // namespace
 
 Result<WorkloadFile> parse_workloads(std::string_view text) {
-  if (text.size() > kMaxText) return corrupt("workloads.toml is larger than 1 MiB");
+  if (text.size() > kMaxWorkloads) return corrupt("workloads.toml is larger than 1 MiB");
   if (auto flaw = find_non_ascii(text))
     return corrupt("workloads.toml, line " + std::to_string(flaw->line) + ": " + flaw->text);
   try {

@@ -22,7 +22,7 @@ constexpr Field kSize{.offset = 124, .size = 12};
 constexpr Field kTime{.offset = 136, .size = 12};
 constexpr Field kType{.offset = 156, .size = 1};
 constexpr Field kLink{.offset = 157, .size = 100};
-constexpr Field kMagic{.offset = 257, .size = 8};
+constexpr Field kMagicField{.offset = 257, .size = 8};
 constexpr Field kOwnerNames{.offset = 265, .size = 64};
 
 using Block = std::span<const std::byte>;
@@ -107,7 +107,7 @@ std::unexpected<Error> TarGate::differs(std::string_view name, Block expected) c
   };
   if (const char* extension = extension_name(type))
     return refused("entry-format", "a plain ustar entry", extension);
-  if (differ(kMagic)) return refused("entry-format", "a plain ustar entry", "another tar format");
+  if (differ(kMagicField)) return refused("entry-format", "a plain ustar entry", "another tar format");
   if (differ(kType)) return refused("entry-type", "a regular file", type_name(type, text_of(block, kLink)));
   if (differ(kMode)) return refused("entry-mode", "mode 0000644", in_ticks(text_of(block, kMode)));
   if (differ(kOwners) || differ(kOwnerNames))

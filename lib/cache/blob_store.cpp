@@ -39,7 +39,7 @@ namespace kernels::cache {
 
 namespace fs = std::filesystem;
 
-static constexpr std::size_t kReadBack = 256 << 10;
+static constexpr std::size_t kReuseBuffer = 256 << 10;
 static constexpr std::uint64_t kReserveAbove = 1 << 20;
 /// A file of this size that comes in order, in pieces of that size, is written past the page cache.
 static constexpr std::uint64_t kStreamAbove = 64 << 20;
@@ -188,7 +188,7 @@ Status verify_blob(const fs::path& path, const BlobId& id, std::uint64_t size) {
     return fail(Errc::integrity, "`" + path.string() + "` has " + std::to_string(stamp->size) +
                                      " bytes, but " + std::to_string(size) + " were locked");
   auto hasher = id.hasher(size);
-  std::vector<std::byte> buffer(std::clamp<std::uint64_t>(size, 1, kReadBack));
+  std::vector<std::byte> buffer(std::clamp<std::uint64_t>(size, 1, kReuseBuffer));
   for (std::uint64_t at = 0; at < size;) {
     auto got = read_at(fd.get(), buffer, at, path.string());
     if (!got) return fail(std::move(got).error());

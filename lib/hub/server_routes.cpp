@@ -425,7 +425,7 @@ ServerAnswer Router::content(const Context& context, const RepoId& repo, const C
   bool may_be_partial = context.request.if_range.empty() || etag_matches(context.request.if_range, etag);
   auto range = parse_range(may_be_partial ? context.request.range : "", file.size);
   auto total = std::to_string(file.size);
-  if (range.kind == ByteRange::Kind::unsatisfiable) {
+  if (range.kind == AskedRange::Kind::unsatisfiable) {
     auto refusal = failure(416, "", "The range is outside the file");
     refusal.headers.emplace_back("Content-Range", "bytes */" + total);
     return refusal;
@@ -433,7 +433,7 @@ ServerAnswer Router::content(const Context& context, const RepoId& repo, const C
   auto fd = catalog_.source().open(repo, commit, file);
   if (!fd) return server_fault(fd.error());
   FilePart part{.fd = std::make_shared<UniqueFd>(std::move(*fd)), .offset = 0, .length = file.size};
-  if (range.kind == ByteRange::Kind::part) {
+  if (range.kind == AskedRange::Kind::part) {
     answer.status = 206;
     part.offset = range.first;
     part.length = range.length;

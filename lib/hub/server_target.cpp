@@ -120,8 +120,8 @@ std::string percent_encode(std::string_view text, std::string_view keep) {
   return out;
 }
 
-ByteRange parse_range(std::string_view header, std::uint64_t size) {
-  constexpr ByteRange kWhole{};
+AskedRange parse_range(std::string_view header, std::uint64_t size) {
+  constexpr AskedRange kWhole{};
   constexpr std::string_view kUnit = "bytes=";
   if (!header.starts_with(kUnit)) return kWhole;
   header.remove_prefix(kUnit.size());
@@ -129,18 +129,18 @@ ByteRange parse_range(std::string_view header, std::uint64_t size) {
   if (dash == std::string_view::npos || header.find(',') != std::string_view::npos) return kWhole;
   auto first = parse_number(header.substr(0, dash));
   auto last = parse_number(header.substr(dash + 1));
-  constexpr ByteRange kNone{.kind = ByteRange::Kind::unsatisfiable};
+  constexpr AskedRange kNone{.kind = AskedRange::Kind::unsatisfiable};
   if (dash == 0) {  // the last N bytes
     if (!last) return kWhole;
     if (*last == 0 || size == 0) return kNone;
     auto length = std::min(*last, size);
-    return {.kind = ByteRange::Kind::part, .first = size - length, .length = length};
+    return {.kind = AskedRange::Kind::part, .first = size - length, .length = length};
   }
   bool open_ended = dash + 1 == header.size();
   if (!first || (!last && !open_ended) || (last && *last < *first)) return kWhole;
   if (*first >= size) return kNone;
   auto end = open_ended ? size - 1 : std::min(*last, size - 1);
-  return {.kind = ByteRange::Kind::part, .first = *first, .length = end - *first + 1};
+  return {.kind = AskedRange::Kind::part, .first = *first, .length = end - *first + 1};
 }
 
 }  // namespace kernels::hub

@@ -33,7 +33,7 @@ std::optional<std::vector<std::pair<std::string, std::string>>> parse_form(std::
 std::string percent_encode(std::string_view text, std::string_view keep = "");
 
 /// The part of a file that a Range header asks for.
-struct ByteRange {
+struct AskedRange {
   enum class Kind { whole, part, unsatisfiable };
   Kind kind = Kind::whole;
   std::uint64_t first = 0;
@@ -42,6 +42,6 @@ struct ByteRange {
 
 /// One range of bytes of a file of `size` bytes. Several ranges, other units and malformed headers are
 /// ignored, as RFC 9110 (14.2) allows: the whole file is meant.
-ByteRange parse_range(std::string_view header, std::uint64_t size);
+AskedRange parse_range(std::string_view header, std::uint64_t size);
 
 }  // namespace kernels::hub

@@ -199,4 +199,15 @@ std::vector<std::string> layer_names(const LayerSource& source) {
   return out;
 }
 
+std::vector<std::string> names_of(const std::vector<LayerParameter>& parameters) {
+  std::vector<std::string> out;
+  for (const auto& parameter : parameters) {
+    const char* stars = parameter.kind == ParameterKind::var_positional ? "*"
+                        : parameter.kind == ParameterKind::var_keyword  ? "**"
+                                                                        : "";
+    out.push_back(stars + parameter.name);
+  }
+  return out;
+}
+
 }  // namespace kernels::inspect

@@ -67,9 +67,9 @@ struct Search {
 
 /// Walks all containers at the same time, one image of each a round, so that a source that is far away can
 /// fetch the headers of a round at once.
-class Reader {
+class ContainerReader {
  public:
-  explicit Reader(ByteSource& source) : source_(source) {}
+  explicit ContainerReader(ByteSource& source) : source_(source) {}
 
   void add(Search search) { searches_.push_back(search); }
 
@@ -369,7 +369,7 @@ std::string to_string(ForeignCode code) {
 }
 
 Result<GpuCode> read_gpu_code(ByteSource& source, const ElfFile& file) {
-  Reader reader(source);
+  ContainerReader reader(source);
   bool has_table = !file.sections.empty();
   for (const auto& section : file.sections) {
     bool is_relocatable = section.name == "__nv_relfatbin";
@@ -394,7 +394,7 @@ Result<GpuCode> read_gpu_code(ByteSource& source, const ElfFile& file) {
 }
 
 Result<GpuCode> read_fat_binary(ByteSource& source) {
-  Reader reader(source);
+  ContainerReader reader(source);
   reader.add({.at = 0, .end = source.size(), .is_relocatable = false, .is_certain = true});
   auto code = reader.read();
   if (!code) return code;

@@ -2,6 +2,7 @@
 #include <map>
 #include <set>
 
+#include "kernels/base/joined.h"
 #include "kernels/inspect/judge.h"
 #include "kernels/model/cuda_releases.h"
 
@@ -95,13 +96,6 @@ std::set<std::string> names_in(const GpuContainer& container) {
   std::set<std::string> out;
   for (const auto& image : container.images)
     if (image.kind == CodeKind::sass || image.kind == CodeKind::ptx) out.insert(arch_name(image));
-  return out;
-}
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string out;
-  for (const auto& word : words)
-    out += (out.empty() ? "" : " ") + word;
   return out;
 }
 
@@ -205,13 +199,13 @@ std::vector<Finding> compare_archs(const std::vector<std::string>& declared,
     out.push_back(
         {.weight = Weight::violation,
          .rule = "archs-absent",
-         .text = "metadata.json declares " + joined(absent) + ", which the binaries do not hold",
+         .text = "metadata.json declares " + joined(absent, " ") + ", which the binaries do not hold",
          .hint = "believe the binaries; they were built for other architectures than was written down"});
   if (!undeclared.empty() && !declared.empty())
     out.push_back(
         {.weight = Weight::note,
          .rule = "archs-undeclared",
-         .text = "the binaries hold " + joined(undeclared) + ", which metadata.json does not declare",
+         .text = "the binaries hold " + joined(undeclared, " ") + ", which metadata.json does not declare",
          .hint = {}});
   return out;
 }

@@ -23,9 +23,9 @@ std::optional<std::string> plain_text(std::string_view literal) {
   return std::string(text);
 }
 
-class Reader {
+class ModuleReader {
  public:
-  explicit Reader(const PythonTokens& source) : source_(source) {}
+  explicit ModuleReader(const PythonTokens& source) : source_(source) {}
 
   ModuleNames read() {
     for (at_ = 0; kind() != TokenKind::end; ++at_) {
@@ -110,7 +110,7 @@ class Reader {
 Result<ModuleNames> read_module_names(std::string_view python) {
   auto source = read_python_tokens(python);
   if (!source) return std::unexpected(std::move(source).error());
-  return Reader(*source).read();
+  return ModuleReader(*source).read();
 }
 
 }  // namespace kernels::inspect

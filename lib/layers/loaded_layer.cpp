@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "kernels/base/file.h"
+#include "kernels/base/joined.h"
 #include "kernels/base/nearest.h"
 #include "kernels/layers/kernelize.h"
 
@@ -43,13 +44,10 @@ Result<NativeLayer> declaration_of(const LocatedKernel& place, const Repository&
   const auto* layer = is_function(repository) ? declared->find_function(name) : declared->find(name);
   if (layer != nullptr) return *layer;
   auto names = declared->names();
-  std::string list;
-  for (const auto& each : names)
-    list += (list.empty() ? "" : ", ") + each;
   auto guess = nearest(name, names);
   return fail(Error(Errc::not_found, std::string("there is no ") +
                                          (is_function(repository) ? "function `" : "layer `") + name +
-                                         "`; there are: " + list)
+                                         "`; there are: " + joined(names))
                   .with_hint(guess ? "did you mean `" + *guess + "`?" : "name one of these layers"));
 }
 

@@ -10,7 +10,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kNodes = "/sys/class/kfd/kfd/topology/nodes";
-constexpr std::size_t kMaxGpus = 256;
 constexpr std::size_t kMaxBanks = 64;
 
 /// Memory of the GPU itself: public and private frame buffer. Other banks are those of processors.

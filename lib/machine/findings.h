@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -11,6 +12,9 @@ namespace kernels::machine {
 
 /// How much is wanted: what decides about kernels, or also what only a person reads.
 enum class Depth { target, everything };
+
+/// More GPUs than any machine has; a hostile folder may have more entries.
+inline constexpr std::size_t kMaxGpus = 256;
 
 /// What the parts of the detection work on: the machine to look at, and what was found so far.
 struct Findings {

@@ -14,9 +14,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// More than any machine has; a hostile folder may have more entries.
-constexpr std::size_t kMaxGpus = 256;
-
 void add(std::vector<Fact>& facts, const Gpu& gpu, const char* what, std::string value, std::string source,
          Certainty certainty) {
   facts.push_back({.name = std::string(what) + " of GPU " + std::to_string(gpu.index),

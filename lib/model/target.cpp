@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "kernels/base/joined.h"
 #include "kernels/base/nearest.h"
 
 namespace kernels {
@@ -86,11 +87,9 @@ static Status set_word(std::string& slot, std::string_view key, std::string_view
 
 static std::unexpected<Error> unknown_key(std::string_view key) {
   auto guess = nearest(key, target_keys());
-  std::string all;
-  for (const auto& known : target_keys())
-    all += (all.empty() ? "" : ", ") + known;
-  return fail(Error(Errc::invalid_argument, "a target has no key `" + std::string(key) + "`")
-                  .with_hint(guess ? "did you mean `" + *guess + "`?" : "the keys are " + all));
+  return fail(
+      Error(Errc::invalid_argument, "a target has no key `" + std::string(key) + "`")
+          .with_hint(guess ? "did you mean `" + *guess + "`?" : "the keys are " + joined(target_keys())));
 }
 
 Status set_target_key(Target& target, std::string_view key, std::string_view value) {

@@ -16,7 +16,7 @@ namespace kernels::ops {
 namespace {
 
 /// A kernel of the lock, by the name of one of its layers.
-struct Named {
+struct NamedKernel {
   std::size_t kernel;
   std::string layer;
   RepoId repo;
@@ -105,14 +105,14 @@ class Planner {
     return std::nullopt;
   }
 
-  void add(std::vector<Named>& out, Named named) const {
-    auto is_same = [&](const Named& other) {
+  void add(std::vector<NamedKernel>& out, NamedKernel named) const {
+    auto is_same = [&](const NamedKernel& other) {
       return other.kernel == named.kernel && other.layer == named.layer;
     };
     if (std::ranges::none_of(out, is_same)) out.push_back(std::move(named));
   }
 
-  void add_row(std::vector<Named>& out, const ProjectLayer& row, bool is_here) const {
+  void add_row(std::vector<NamedKernel>& out, const ProjectLayer& row, bool is_here) const {
     if (auto kernel = kernel_of(lock_.layers[index_of(row)]))
       add(out, {.kernel = *kernel,
                 .layer = row.kernel_layer,
@@ -124,8 +124,9 @@ class Planner {
   }
 
   /// Rows for the device, those that count here first; then what else the project names.
-  std::vector<Named> named_for(const std::string& layer, const std::vector<const ProjectLayer*>& here) const {
-    std::vector<Named> out;
+  std::vector<NamedKernel> named_for(const std::string& layer,
+                                     const std::vector<const ProjectLayer*>& here) const {
+    std::vector<NamedKernel> out;
     std::set<std::string> kernel_layers = {layer};
     for (const auto* row : here) {
       add_row(out, *row, true);
@@ -149,12 +150,12 @@ class Planner {
     return out;
   }
 
-  void note(const std::string& layer, const Named& named, const std::string& why) {
+  void note(const std::string& layer, const NamedKernel& named, const std::string& why) {
     plan_.notes.push_back("`" + named.repo.str() + "` is not measured for the layer `" + layer + "`: " + why);
   }
 
   /// The candidate, or why there is none; an empty text where the kernel has no such layer at all.
-  std::expected<LayerCandidate, std::string> candidate_of(const Named& named) const {
+  std::expected<LayerCandidate, std::string> candidate_of(const NamedKernel& named) const {
     const auto& target = *kernels_[named.kernel].target;
     constexpr std::uint64_t kMostText = std::uint64_t{1} << 20U;
     auto text = read_file(target.folder / "layers.toml", kMostText);

@@ -4,22 +4,15 @@
 #include <array>
 #include <set>
 
+#include "kernels/base/joined.h"
 #include "kernels/model/cuda_releases.h"
 
 namespace kernels::ops {
 
 namespace fs = std::filesystem;
 using inspect::GpuVerdict;
-using inspect::Weight;
 
 namespace {
-
-std::string joined(const std::vector<std::string>& words, const char* between) {
-  std::string out;
-  for (const auto& word : words)
-    out += (out.empty() ? "" : between) + word;
-  return out;
-}
 
 std::string counted(std::size_t number, const std::string& noun) {
   return std::to_string(number) + " " + noun + (number == 1 ? "" : "s");
@@ -152,9 +145,8 @@ class ContentJudge {
     if (!uses_gpu) return;
     if (!compilers.empty()) {
       row_.gpu_code = Verdict::at_run_time;
-      return add(
-          Aspect::gpu_code, State::unknown, "at run time",
-          "its GPU code is made at run time, with " + joined(compilers, ", ") + ": only running it tells");
+      return add(Aspect::gpu_code, State::unknown, "at run time",
+                 "its GPU code is made at run time, with " + joined(compilers) + ": only running it tells");
     }
     if (!is_gpu_build()) return;  // Python that calls the framework
     if (!is_cuda_build()) {
@@ -178,7 +170,7 @@ class ContentJudge {
                  "it holds code for " + foreign_names() + " GPUs, which is not read");
     if (!is_cuda_build()) return;
     add(Aspect::gpu_code, State::unknown, "no GPU named",
-        "the target names no GPU; there is code for " + joined(row_.archs, ", "),
+        "the target names no GPU; there is code for " + joined(row_.archs),
         "name its capability, for example `capability=9.0`");
   }
 
@@ -188,7 +180,7 @@ class ContentJudge {
       if (library.facts)
         for (auto code : library.facts->gpu.foreign)
           names.insert(inspect::to_string(code));
-    return joined({names.begin(), names.end()}, " and ");
+    return joined(names, " and ");
   }
 
   /// All libraries of the variant together on one GPU.
@@ -258,12 +250,12 @@ class ContentJudge {
   /// What there is, and which functions lack it.
   std::string closing() const {
     constexpr std::size_t kMost = 4;
-    std::string out = ". There is code for " + joined(row_.archs, ", ");
+    std::string out = ". There is code for " + joined(row_.archs);
     if (affected_.empty()) return out;
     std::vector<std::string> shown(
         affected_.begin(),
         affected_.begin() + static_cast<std::ptrdiff_t>(std::min(kMost, affected_.size())));
-    return out + ". Affected: " + joined(shown, ", ") + (affected_.size() > kMost ? ", …" : "");
+    return out + ". Affected: " + joined(shown) + (affected_.size() > kMost ? ", …" : "");
   }
 
   std::string gpu_hint() const {
@@ -310,12 +302,12 @@ class ContentJudge {
       if (auto problem = wrong_kind(library); !problem.empty())
         return add(Aspect::abi, State::bad, "wrong kind", problem);
       for (const auto& finding : inspect::judge_on_target(*library.facts, variant, in_.target))
-        if (finding.weight == Weight::violation)
+        if (finding.weight == inspect::Weight::violation)
           return add(Aspect::abi, State::bad, "no", "`" + library.path + "` " + finding.text, finding.hint);
     }
     for (const auto& library : in_.inspected.libraries)
       for (const auto& finding : library.findings)
-        if (finding.weight == Weight::violation)
+        if (finding.weight == inspect::Weight::violation)
           return add(Aspect::abi, State::warning, "findings", "`" + library.path + "` " + finding.text,
                      finding.hint);
     add(Aspect::abi, State::good, "ok", needs_text());
@@ -338,7 +330,7 @@ class ContentJudge {
         if (need.family == "GLIBC" || need.family == "GLIBCXX" || need.family == "CXXABI")
           needs.insert(need.family + " " + need.version);
     if (needs.empty()) return "nothing of the system is needed";
-    auto text = "needs " + joined({needs.begin(), needs.end()}, ", ");
+    auto text = "needs " + joined(needs);
     return in_.target.glibc ? text + "; the target has glibc " + in_.target.glibc->str() : text;
   }
 
@@ -355,14 +347,14 @@ class ContentJudge {
       if (!module->empty() && in_.python_packages != nullptr && !has_module(*module))
         lacking.push_back(dependency);
     }
-    auto all = joined(depends, ", ");
+    auto all = joined(depends);
     if (in_.python_packages == nullptr)
       return add(Aspect::python, State::unknown, all,
                  "in Python it needs " + all + "; what the target has is not known");
     if (lacking.empty())
       return add(Aspect::python, State::good, "ok", "the Python packages that it needs are there: " + all);
-    add(Aspect::python, State::warning, "lacks " + joined(lacking, ", "),
-        "the active Python environment lacks " + joined(lacking, ", "),
+    add(Aspect::python, State::warning, "lacks " + joined(lacking),
+        "the active Python environment lacks " + joined(lacking),
         "install it where the kernel is used from Python");
   }
 
@@ -385,7 +377,7 @@ class ContentJudge {
                  "metadata.json is for " + inspected.metadata->backend + ", the folder's name for " +
                      chosen_.backend.name());
     for (const auto& finding : inspected.findings)
-      if (finding.weight == Weight::violation || finding.rule == "archs-partial")
+      if (finding.weight == inspect::Weight::violation || finding.rule == "archs-partial")
         return add(Aspect::metadata, State::warning, "differs", finding.text, finding.hint);
     add(Aspect::metadata, State::good, "ok", "metadata.json says what the binaries hold");
   }

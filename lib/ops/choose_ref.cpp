@@ -2,13 +2,12 @@
 
 #include <algorithm>
 
+#include "kernels/base/joined.h"
+
 namespace kernels::ops {
 
 std::string list_names(const std::vector<std::string>& names) {
-  std::string out;
-  for (const auto& name : names)
-    out += (out.empty() ? "" : ", ") + name;
-  return out.empty() ? "none" : out;
+  return names.empty() ? "none" : joined(names);
 }
 
 Result<Chosen> choose_version(const RepoId& repo, std::uint64_t number, const RepositoryRefs& refs) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "kernels/base/joined.h"
 #include "kernels/hub/api.h"
 #include "kernels/hub/url.h"
 #include "kernels/ops/resolver.h"
@@ -193,13 +194,6 @@ std::string failure_text(const RouteReport& route) {
       break;
   }
   return "`" + route.host + "` gives an answer that makes no sense";
-}
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string out;
-  for (const auto& name : names)
-    out += (out.empty() ? "" : ", ") + name;
-  return out;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/base/joined.h"
 #include "kernels/cache/layout.h"
 #include "kernels/cache/snapshot.h"
 #include "kernels/resolve/variants.h"
@@ -24,13 +25,9 @@ WithFunctions with(const InspectChoice& choice) {
 Result<std::vector<std::string>> chosen_names(const std::vector<std::string>& names,
                                               const InspectChoice& choice, const Target* target) {
   for (const auto& name : choice.variants)
-    if (std::ranges::find(names, name) == names.end()) {
-      std::string all;
-      for (const auto& known : names)
-        all += (all.empty() ? "" : ", ") + known;
+    if (std::ranges::find(names, name) == names.end())
       return fail(Error(Errc::no_match, "there is no variant `" + name + "`")
-                      .with_hint("there are: " + (all.empty() ? "none" : all)));
-    }
+                      .with_hint("there are: " + (names.empty() ? "none" : joined(names))));
   if (!choice.variants.empty()) return choice.variants;
   if (choice.all_variants || target == nullptr) return names;
   auto decisions = resolve::decide(resolve::parse_variant_names(names).valid, *target);

@@ -35,17 +35,6 @@ std::string package_folder(const VariantContent& content, const std::string& mod
   return content.find(module + "/__init__.py") != nullptr ? module + "/" : std::string();
 }
 
-std::vector<std::string> parameter_names(const std::vector<inspect::LayerParameter>& parameters) {
-  std::vector<std::string> out;
-  for (const auto& parameter : parameters) {
-    const char* stars = parameter.kind == inspect::ParameterKind::var_positional ? "*"
-                        : parameter.kind == inspect::ParameterKind::var_keyword  ? "**"
-                                                                                 : "";
-    out.push_back(stars + parameter.name);
-  }
-  return out;
-}
-
 /// Bounds what is unpacked for names: a small file can claim a great deal.
 class UnpackBudget {
  public:
@@ -171,7 +160,7 @@ class Inspector {
       item.in_python = true;
       item.has_backward = described.has_backward;
       item.can_torch_compile = described.can_torch_compile;
-      if (described.forward) item.forward = parameter_names(*described.forward);
+      if (described.forward) item.forward = inspect::names_of(*described.forward);
     }
   }
 

@@ -121,21 +121,11 @@ Summary summarise(const ProjectLayer& layer, const LayerFiles& files, const Laye
   return out;
 }
 
-std::vector<std::string> parameter_names(const std::vector<inspect::LayerParameter>& parameters) {
-  std::vector<std::string> out;
-  for (const auto& item : parameters)
-    out.push_back((item.kind == inspect::ParameterKind::var_positional ? "*"
-                   : item.kind == inspect::ParameterKind::var_keyword  ? "**"
-                                                                       : "") +
-                  item.name);
-  return out;
-}
-
 LayerFacts facts_of(const inspect::LayerDescription& description) {
   LayerFacts out;
   out.has_backward = description.has_backward;
   out.can_torch_compile = description.can_torch_compile;
-  if (description.forward) out.forward = parameter_names(*description.forward);
+  if (description.forward) out.forward = inspect::names_of(*description.forward);
   return out;
 }
 

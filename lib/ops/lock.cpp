@@ -72,10 +72,12 @@ static std::vector<TargetGap> gaps_of(const LockedKernel& kernel, const std::vec
   return out;
 }
 
+namespace {
 struct KnownVersions {
   std::vector<resolve::VersionVariants> versions;  // by number
   std::size_t locked = 0;
 };
+}  // namespace
 
 /// The locked variants and, where the Hub tells them, those of the other versions.
 static KnownVersions all_versions(const LockedKernel& kernel, const LockRequest& request,

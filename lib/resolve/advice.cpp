@@ -5,11 +5,13 @@
 #include "kernels/resolve/advice.h"
 
 #include <algorithm>
+#include <ranges>
 #include <set>
 #include <span>
 #include <tuple>
 #include <utility>
 
+#include "kernels/base/joined.h"
 #include "kernels/model/cuda_releases.h"
 #include "kernels/resolve/variants.h"
 
@@ -20,7 +22,6 @@ namespace {
 constexpr std::size_t kMostAdvice = 4;
 /// More different targets than any real kernel leads to; a repository of absurd names must not cost minutes.
 constexpr std::size_t kMostCandidates = 256;
-constexpr MajorMinor kFirstMetalMacos{.major = 26, .minor = 0};
 
 enum class Lack { nothing, any_variant, gpu_code, compiled_variant };
 
@@ -256,10 +257,7 @@ std::string name_of(const VersionVariants& version) {
 }
 
 std::string list_of(const std::vector<MajorMinor>& versions) {
-  std::string out;
-  for (const auto& version : versions)
-    out += (out.empty() ? "" : ", ") + version.str();
-  return out;
+  return joined(std::views::transform(versions, &MajorMinor::str));
 }
 
 std::string text_of(const Candidate& candidate, const VersionVariants& version, const Target& before,
@@ -285,14 +283,6 @@ std::string text_of(const Candidate& candidate, const VersionVariants& version, 
 }
 
 // --- what there is not ---
-
-template <class Names>
-std::string joined(const Names& names) {
-  std::string out;
-  for (const auto& name : names)
-    out += (out.empty() ? "" : ", ") + name;
-  return out;
-}
 
 void state_platform(const std::vector<VersionVariants>& versions, const Target& target,
                     std::vector<std::string>& out) {

@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include "kernels/base/joined.h"
 #include "kernels/resolve/variants.h"
 
 namespace kernels::resolve {
@@ -103,13 +104,6 @@ std::vector<std::optional<MajorMinor>> capabilities_of(const Target& target) {
   std::ranges::sort(out);
   auto [repeated, end] = std::ranges::unique(out);
   out.erase(repeated, end);
-  return out;
-}
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string out;
-  for (const auto& word : words)
-    out += (out.empty() ? "" : ", ") + word;
   return out;
 }
 

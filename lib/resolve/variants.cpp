@@ -9,8 +9,6 @@ namespace kernels::resolve {
 
 namespace {
 
-constexpr MajorMinor kFirstMetalMacos{.major = 26, .minor = 0};
-
 std::string or_none(const std::optional<MajorMinor>& version) {
   return version ? version->str() : "none";
 }

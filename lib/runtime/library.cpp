@@ -98,15 +98,15 @@ tvm_ffi::Any to_any(const Value& value) {
   return any;
 }
 
-std::string trimmed(std::string_view text) {
+}  // namespace
+
+std::string_view trimmed(std::string_view text) {
   while (text.starts_with(' '))
     text.remove_prefix(1);
   while (text.ends_with(' '))
     text.remove_suffix(1);
-  return std::string(text);
+  return text;
 }
-
-}  // namespace
 
 std::vector<tvm_ffi::Any> pack(std::span<const Value> values) {
   std::vector<tvm_ffi::Any> packed;
@@ -139,7 +139,7 @@ Result<Signature> parse_signature(std::string_view text) {
     const std::string_view entry = rest.substr(0, end);
     const auto colon = entry.find(": ");
     if (colon == std::string_view::npos) return wrong();
-    signature.arguments.push_back(trimmed(entry.substr(colon + 2)));
+    signature.arguments.emplace_back(trimmed(entry.substr(colon + 2)));
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   return signature;

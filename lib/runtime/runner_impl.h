@@ -1,11 +1,15 @@
 #pragma once
 
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "kernels/runtime/runner.h"
 
 namespace kernels::runtime {
+
+/// Without blanks at both ends.
+std::string_view trimmed(std::string_view text);
 
 /// Numbers as the types that a signature names; tensors as they are. Errors  invalid_argument.
 Result<std::vector<Value>> as_types(std::span<const Value> arguments, const Signature& signature);

@@ -30,14 +30,6 @@ struct Operator {
   std::vector<bool> returns_tensor;  ///< for each result
 };
 
-std::string_view trimmed(std::string_view text) {
-  while (text.starts_with(' '))
-    text.remove_prefix(1);
-  while (text.ends_with(' '))
-    text.remove_suffix(1);
-  return text;
-}
-
 /// Follows brackets and the quotes of default values through a text.
 class Nesting {
  public:

@@ -7,10 +7,6 @@
 
 namespace kernels::test {
 
-inline bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 inline const std::string kVariant = "tvm-ffi01-cpu-x86_64-linux";
 inline const char* const kOne = "[dependencies]\n\"acme/relu\" = 1\n";
 

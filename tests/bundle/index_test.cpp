@@ -9,7 +9,7 @@ using namespace kernels::test;
 namespace {
 
 /// The index text with one piece replaced is refused by a rule.
-void check_refused(const std::string& text, const std::string& rule) {
+void check_index_refused(const std::string& text, const std::string& rule) {
   auto parsed = bundle::parse_index(text, "`k`: `index.json`");
   REQUIRE_FALSE(parsed);
   INFO(parsed.error().text());
@@ -43,18 +43,18 @@ TEST_CASE("index: the size of the archive is that of the bytes", "[bundle]") {
 
 TEST_CASE("index: any other text for the same values is refused", "[bundle]") {
   auto text = bundle::render_index(Sample().index);
-  check_refused(text + " ", "index-form");
-  check_refused(" " + text, "index-form");
-  check_refused(replaced("\"schema\"", "\"Schema\": 1, \"schema\""), "index-form");
-  check_refused(replaced("\"ref\": \"v1\"", "\"ref\": \"main\", \"ref\": \"v1\""), "index-form");
-  check_refused(replaced("\"size\": 5", "\"size\":  5"), "index-form");
-  check_refused(replaced("v1", "\\u0076\\u0031"), "index-form");
-  check_refused(replaced("\"entries\": 8", "\"entries\": 8.0"), "index-totals");
-  check_refused("{}", "index-form");
-  check_refused("", "index-form");
-  check_refused("[]", "index-form");
-  check_refused(std::string(1 << 20, '['), "index-form");
-  check_refused(text.substr(0, text.size() / 2), "index-form");
+  check_index_refused(text + " ", "index-form");
+  check_index_refused(" " + text, "index-form");
+  check_index_refused(replaced("\"schema\"", "\"Schema\": 1, \"schema\""), "index-form");
+  check_index_refused(replaced("\"ref\": \"v1\"", "\"ref\": \"main\", \"ref\": \"v1\""), "index-form");
+  check_index_refused(replaced("\"size\": 5", "\"size\":  5"), "index-form");
+  check_index_refused(replaced("v1", "\\u0076\\u0031"), "index-form");
+  check_index_refused(replaced("\"entries\": 8", "\"entries\": 8.0"), "index-totals");
+  check_index_refused("{}", "index-form");
+  check_index_refused("", "index-form");
+  check_index_refused("[]", "index-form");
+  check_index_refused(std::string(1 << 20, '['), "index-form");
+  check_index_refused(text.substr(0, text.size() / 2), "index-form");
 }
 
 TEST_CASE("index: an index of a newer program is not called damaged", "[bundle]") {
@@ -67,18 +67,20 @@ TEST_CASE("index: an index of a newer program is not called damaged", "[bundle]"
 TEST_CASE("index: names that lead elsewhere are refused", "[bundle]") {
   for (std::string path : {"../evil", "/etc/passwd", "build/../../x", "build//x", "a\\\\b", ""}) {
     CAPTURE(path);
-    check_refused(replaced("build/torch-cpu/__init__.py", path), "index-names");
+    check_index_refused(replaced("build/torch-cpu/__init__.py", path), "index-names");
   }
-  check_refused(replaced("acme/relu", "../relu"), "index-names");
-  check_refused(replaced("\"ref\": \"v1\"", "\"ref\": \"../v1\""), "index-names");
-  check_refused(replaced(std::string(40, 'a'), std::string(39, 'a')), "index-names");
-  check_refused(replaced("kernels.lock", "kernels.toml"), "index-entries");
-  check_refused(replaced("blobs/", "blob/"), "index-entries");
+  check_index_refused(replaced("acme/relu", "../relu"), "index-names");
+  check_index_refused(replaced("\"ref\": \"v1\"", "\"ref\": \"../v1\""), "index-names");
+  check_index_refused(replaced(std::string(40, 'a'), std::string(39, 'a')), "index-names");
+  check_index_refused(replaced("kernels.lock", "kernels.toml"), "index-entries");
+  check_index_refused(replaced("blobs/", "blob/"), "index-entries");
 }
 
 TEST_CASE("index: entries and files must belong to each other", "[bundle]") {
   Sample sample;
-  auto check = [&](const std::string& rule) { check_refused(bundle::render_index(sample.index), rule); };
+  auto check = [&](const std::string& rule) {
+    check_index_refused(bundle::render_index(sample.index), rule);
+  };
   auto& files = sample.index.kernels[0].files;
   SECTION("a blob that no file has") {
     sample.index.entries.push_back(

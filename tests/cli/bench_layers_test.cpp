@@ -21,10 +21,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kVariant = "tvm-ffi01-cpu-x86_64-linux";
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 std::string text_of(const fs::path& file) {
   std::ifstream stream(file, std::ios::binary);
   std::stringstream content;

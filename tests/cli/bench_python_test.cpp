@@ -31,10 +31,6 @@ constexpr const char* kHead =
 constexpr const char* kVerify =
     "    def verify_small(self):\n        return [value + 1 for value in self.x]\n\n";
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 /// A repository with one pure-Python variant and scripts.
 struct Repository {
   explicit Repository(const std::string& script = std::string(kHead) + kVerify) {

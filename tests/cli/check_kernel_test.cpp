@@ -17,10 +17,6 @@ namespace {
 
 constexpr const char* kCuda = "tvm-ffi01-cu130-x86_64-linux";
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 /// A target with CUDA 13.0 and tvm-ffi 0.1, and more.
 std::string target(const std::string& more) {
   return "os=linux,cpu=x86_64,cuda=13.0,tvm-ffi=0.1" + (more.empty() ? "" : "," + more);

@@ -10,10 +10,6 @@ using namespace kernels::test;
 using nlohmann::json;
 
 namespace {
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 void prepare(World& world) {
   world.publish_simple("relu");
   world.project(

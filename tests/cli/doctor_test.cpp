@@ -18,10 +18,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 std::string target_of(const Outcome& run) {
   return json::parse(run.out)["target"]["description"];
 }

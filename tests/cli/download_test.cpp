@@ -15,11 +15,7 @@ using nlohmann::json;
 
 namespace {
 
-const char* const kOne = "[dependencies]\n\"acme/relu\" = 1\n";
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+const char* const kReluAlone = "[dependencies]\n\"acme/relu\" = 1\n";
 
 /// Bytes that repeat nowhere, so that a piece in the wrong place shows.
 std::string noise(std::size_t size) {
@@ -36,7 +32,7 @@ void publish_large(World& world, const std::string& content) {
   world.publish(
       {.repo = "acme/relu",
        .variants = {{"tvm-ffi01-cpu-x86_64-linux", {{"__init__.py", "x\n"}, {"big.so", content}}}}});
-  world.project(kOne);
+  world.project(kReluAlone);
   REQUIRE(world.kernels({"lock"}).status == 0);
   world.hub->forget_seen();
 }
@@ -90,7 +86,8 @@ TEST_CASE("download: one GET for each file, no HEAD, no listing; then nothing at
 TEST_CASE("download: the variants that were asked for, for targets, by name, or all", "[cli]") {
   World world;
   world.publish_simple("relu");
-  world.project(std::string(kOne) + "[targets.gpu]\nos = \"linux\"\ncuda = \"13.0\"\ntvm-ffi = \"0.1\"\n");
+  world.project(std::string(kReluAlone) +
+                "[targets.gpu]\nos = \"linux\"\ncuda = \"13.0\"\ntvm-ffi = \"0.1\"\n");
   REQUIRE(world.kernels({"lock"}).status == 0);
   auto variants = [&] {
     std::set<std::string> out;
@@ -111,7 +108,7 @@ TEST_CASE("download: the variants that were asked for, for targets, by name, or 
 TEST_CASE("download: refs, links and blobs are as the Python packages read them", "[cli]") {
   World world;
   auto commit = world.publish_simple("relu");
-  world.project(kOne);
+  world.project(kReluAlone);
   REQUIRE(world.kernels({"lock"}).status == 0);
   REQUIRE(world.kernels({"download"}).status == 0);
   auto repository = world.cache() / "kernels--acme--relu";
@@ -126,7 +123,7 @@ TEST_CASE("download: refs, links and blobs are as the Python packages read them"
 TEST_CASE("download: wrong bytes are refused with status 4 and nothing of them is kept", "[cli]") {
   World world;
   world.publish_simple("relu", 1, std::string(5000, 'x'));
-  world.project(kOne);
+  world.project(kReluAlone);
   REQUIRE(world.kernels({"lock"}).status == 0);
   struct Row {
     const char* name;
@@ -154,7 +151,7 @@ TEST_CASE("download: wrong bytes are refused with status 4 and nothing of them i
 TEST_CASE("download: bytes beyond the announced length never get into a file", "[cli]") {
   World world;
   world.publish_simple("relu");
-  world.project(kOne);
+  world.project(kReluAlone);
   REQUIRE(world.kernels({"lock"}).status == 0);
   world.hub->add({.path_pattern = "\\.so", .lie = lie::longer_by(1000)});
   CHECK(world.kernels({"download"}).status == 0);
@@ -201,7 +198,7 @@ TEST_CASE("download: compressed answers, stalls and a Hub that is down are netwo
           "[cli]") {
   World world;
   world.publish_simple("relu");
-  world.project(kOne);
+  world.project(kReluAlone);
   REQUIRE(world.kernels({"lock"}).status == 0);
   struct Row {
     const char* text;
@@ -222,7 +219,7 @@ TEST_CASE("download: compressed answers, stalls and a Hub that is down are netwo
 TEST_CASE("download: nobody answers", "[cli]") {
   World world;
   world.publish_simple("relu");
-  world.project(kOne);
+  world.project(kReluAlone);
   REQUIRE(world.kernels({"lock"}).status == 0);
   auto run = world.kernels(
       {"download"}, {.environment = {{"HF_ENDPOINT", "http://127.0.0.1:1"}, {"KERNELS_HTTP_RETRIES", "0"}}});
@@ -234,7 +231,7 @@ TEST_CASE("download: nobody answers", "[cli]") {
 TEST_CASE("download: a token goes to the Hub and to no other address", "[cli]") {
   World world({.token = kernels::Secret("hf_canary"), .large_files = kernels::hub::Delivery::redirect});
   world.publish_simple("relu", 1, std::string(2000, 'x'));
-  world.project(kOne);
+  world.project(kReluAlone);
   RunOptions with_token{.environment = {{"HF_TOKEN", "hf_canary"}}};
   REQUIRE(world.kernels({"lock"}, with_token).status == 0);
   auto run = world.kernels({"-vv", "download"}, with_token);
@@ -301,7 +298,7 @@ TEST_CASE("download: several processes at once leave one valid cache", "[cli]") 
 TEST_CASE("download: a planted or rotten blob is found and fetched again", "[cli]") {
   World world;
   world.publish_simple("relu");
-  world.project(kOne);
+  world.project(kReluAlone);
   REQUIRE(world.kernels({"lock"}).status == 0);
   REQUIRE(world.kernels({"download"}).status == 0);
   auto blobs = world.cache() / "kernels--acme--relu/blobs";
@@ -319,7 +316,7 @@ TEST_CASE("download: no variant for the machine, a missing lock, a foreign sum, 
           "[cli]") {
   World world;
   world.publish_simple("relu");
-  world.project(kOne);
+  world.project(kReluAlone);
   auto unlocked = world.kernels({"download"});
   CHECK(unlocked.status == 2);
   CHECK(has(unlocked.err, "hint: run `kernels lock"));
@@ -347,7 +344,7 @@ TEST_CASE("download: no variant for the machine, a missing lock, a foreign sum, 
 TEST_CASE("download: a cache that cannot be written is told with its path and status 5", "[cli]") {
   World world;
   world.publish_simple("relu");
-  world.project(kOne);
+  world.project(kReluAlone);
   REQUIRE(world.kernels({"lock"}).status == 0);
   put(world.temp / "file", "not a folder");
   auto run = world.kernels({"--cache", (world.temp / "file/cache").string(), "download"});
@@ -394,7 +391,7 @@ TEST_CASE("download: a full disk is told, and nothing gets its final name", "[cl
 TEST_CASE("download: a read-only cache is told; with everything in it nothing needs to be written", "[cli]") {
   World world;
   world.publish_simple("relu");
-  world.project(kOne);
+  world.project(kReluAlone);
   REQUIRE(world.kernels({"lock"}).status == 0);
   auto empty = in_own_file_system(world, "2m", "mount -o remount,ro $CACHE && exec $KERNELS download");
   if (!empty) return;
@@ -412,7 +409,7 @@ TEST_CASE("download: a read-only cache is told; with everything in it nothing ne
 TEST_CASE("download: a lock of the Python package alone still downloads, from the listings", "[cli]") {
   World world;
   world.publish({.repo = "acme/relu", .variants = {{"torch-cpu", {{"__init__.py", "x\n"}}}}});
-  world.project(kOne);
+  world.project(kReluAlone);
   auto* form = GENERATE("v1", "v2");
   REQUIRE(world.kernels({"lock", "--lock-format", form}).status == 0);
   std::filesystem::remove(world.folder() / "kernels.sum");
@@ -434,7 +431,7 @@ TEST_CASE("download: a lock of the Python package alone still downloads, from th
 TEST_CASE("download: what a killed process was building is swept up when it is old", "[cli]") {
   World world;
   world.publish_simple("relu");
-  world.project(kOne);
+  world.project(kReluAlone);
   REQUIRE(world.kernels({"lock"}).status == 0);
   auto repository = world.cache() / "kernels--acme--relu";
   put(repository / "tmp-0a1b2c3d/x", "x");
@@ -449,7 +446,7 @@ TEST_CASE("download: what a killed process was building is swept up when it is o
 TEST_CASE("download: plain files instead of links where links are switched off", "[cli]") {
   World world;
   auto commit = world.publish_simple("relu");
-  world.project(kOne);
+  world.project(kReluAlone);
   REQUIRE(world.kernels({"lock"}).status == 0);
   REQUIRE(world.kernels({"download"}, {.environment = {{"HF_HUB_DISABLE_SYMLINKS", "1"}}}).status == 0);
   auto file = world.cache() / "kernels--acme--relu/snapshots" / commit /

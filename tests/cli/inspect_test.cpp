@@ -12,10 +12,6 @@ using nlohmann::json;
 
 namespace {
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 const std::filesystem::path kActivation = std::filesystem::path(KERNELS_TEST_HUB_FOLDER) / "activation";
 
 }  // namespace

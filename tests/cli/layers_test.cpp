@@ -29,10 +29,6 @@ class Heavy(torch.nn.Module):
         super().__init__()
 )";
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 /// `acme/norm` with these layer sources, by variant.
 void publish_norm(World& world, const std::map<std::string, std::map<std::string, std::string>>& sources) {
   Publication norm{.repo = "acme/norm", .variants = {}};
@@ -59,14 +55,14 @@ Locked lock(World& world, const std::string& project) {
   return {.run = run, .layer = sum};
 }
 
-const char* const kCuda = "torch-cuda";
+const char* const kTorchCuda = "torch-cuda";
 
 }  // namespace
 
 TEST_CASE("layers: what the layer source says is recorded, and asked for once", "[cli]") {
   World world;
-  publish_norm(world,
-               {{kCuda, {{"layers/__init__.py", kNorm}}}, {"torch-cpu", {{"layers/__init__.py", kNorm}}}});
+  publish_norm(
+      world, {{kTorchCuda, {{"layers/__init__.py", kNorm}}}, {"torch-cpu", {{"layers/__init__.py", kNorm}}}});
   auto locked = lock(world, row("cuda", "layer = \"RMSNorm\", mode = \"inference|torch-compile\""));
   INFO(locked.run.err);
   REQUIRE(locked.run.status == 0);
@@ -83,7 +79,7 @@ TEST_CASE("layers: what the layer source says is recorded, and asked for once", 
 TEST_CASE("layers: the layer source is asked for together with the metadata, right after the listing",
           "[cli]") {
   World world;
-  publish_norm(world, {{kCuda, {{"layers.py", kNorm}}}});
+  publish_norm(world, {{kTorchCuda, {{"layers.py", kNorm}}}});
   std::string gone = GENERATE("metadata.json", "/tree/");
   world.hub->add({.path_pattern = gone, .lie = lie::status(404)});
   CHECK(lock(world, row("cuda", "layer = \"RMSNorm\"")).run.status != 0);
@@ -94,7 +90,7 @@ TEST_CASE("layers: the layer source is asked for together with the metadata, rig
 
 TEST_CASE("layers: a layer source that was changed on the way is refused", "[cli]") {
   World world;
-  publish_norm(world, {{kCuda, {{"layers.py", kNorm}}}});
+  publish_norm(world, {{kTorchCuda, {{"layers.py", kNorm}}}});
   world.hub->add({.path_pattern = "/layers.py", .lie = lie::status(200, {}, "class Evil: pass\n")});
   auto run = lock(world, row("cuda", "layer = \"Evil\"")).run;
   INFO(run.err);
@@ -104,7 +100,7 @@ TEST_CASE("layers: a layer source that was changed on the way is refused", "[cli
 
 TEST_CASE("layers: without flags in the text Python's defaults are recorded", "[cli]") {
   World world;
-  publish_norm(world, {{kCuda, {{"layers.py", kNorm}}}});
+  publish_norm(world, {{kTorchCuda, {{"layers.py", kNorm}}}});
   auto locked = lock(world, row("cuda", "layer = \"GemmaNorm\", mode = \"training\""));
   INFO(locked.run.err);
   REQUIRE(locked.run.status == 0);
@@ -115,7 +111,7 @@ TEST_CASE("layers: without flags in the text Python's defaults are recorded", "[
 TEST_CASE("layers: what the layer source contradicts is refused, with repository, layer and a way out",
           "[cli]") {
   World world;
-  publish_norm(world, {{kCuda, {{"layers.py", kNorm}}}});
+  publish_norm(world, {{kTorchCuda, {{"layers.py", kNorm}}}});
   struct Row {
     const char* rest;
     int status;
@@ -149,7 +145,7 @@ TEST_CASE("layers: what the layer source contradicts is refused, with repository
 
 TEST_CASE("layers: a mode that a kept pin does not support is refused without asking the Hub", "[cli]") {
   World world;
-  publish_norm(world, {{kCuda, {{"layers.py", kNorm}}}});
+  publish_norm(world, {{kTorchCuda, {{"layers.py", kNorm}}}});
   REQUIRE(lock(world, row("cuda", "layer = \"RMSNorm\", mode = \"inference\"")).run.status == 0);
   world.hub->forget_seen();
   auto run = lock(world, row("cuda", "layer = \"RMSNorm\", mode = \"training\"")).run;
@@ -181,7 +177,7 @@ TEST_CASE("layers: what the text does not tell is no error, and null", "[cli]") 
       {"a declaration of another form", "layers.toml", "", "layer = \"X\"", "expected `schema = 1`"},
   }));
   INFO(item.name);
-  publish_norm(world, {{kCuda, {{item.file, item.source}}}});
+  publish_norm(world, {{kTorchCuda, {{item.file, item.source}}}});
   auto locked = lock(world, row("cuda", item.rest));
   INFO(locked.run.err);
   REQUIRE(locked.run.status == 0);
@@ -197,7 +193,7 @@ TEST_CASE("layers: what the text does not tell is no error, and null", "[cli]") 
 TEST_CASE("layers: the source is that of the variants which the device can use", "[cli]") {
   World world;
   std::string other = "class Other: pass\n";
-  publish_norm(world, {{"torch-cpu", {{"layers.py", other}}}, {kCuda, {{"layers.py", kNorm}}}});
+  publish_norm(world, {{"torch-cpu", {{"layers.py", other}}}, {kTorchCuda, {{"layers.py", kNorm}}}});
   CHECK(lock(world, row("cuda", "layer = \"RMSNorm\"")).run.status == 0);
   CHECK(lock(world, row("cpu", "layer = \"RMSNorm\"")).run.status == 1);
   auto none = lock(world, row("rocm", "layer = \"RMSNorm\"")).run;
@@ -246,7 +242,7 @@ TEST_CASE("layers: a native declaration counts, alone and beside a Python source
 
 TEST_CASE("layers: kernels for one layer that take different numbers of arguments are refused", "[cli]") {
   World world;
-  publish_norm(world, {{kCuda,
+  publish_norm(world, {{kTorchCuda,
                         {{"layers.py",
                           "import torch\nclass One(torch.nn.Module):\n    def forward(self, x): pass\n"
                           "class Two(torch.nn.Module):\n    def forward(self, x, y): pass\n"
@@ -272,7 +268,7 @@ TEST_CASE("layers: kernels for one layer that take different numbers of argument
 TEST_CASE("layers: the older layout has them in the module's folder", "[cli]") {
   World world;
   world.publish({.repo = "acme/my-norm",
-                 .variants = {{kCuda, {{"my_norm/__init__.py", "x\n"}, {"my_norm/layers.py", kNorm}}}}});
+                 .variants = {{kTorchCuda, {{"my_norm/__init__.py", "x\n"}, {"my_norm/layers.py", kNorm}}}}});
   auto locked = lock(world, "[layers.RMSNorm]\ncuda = { repo = \"acme/my-norm\", version = 1 }\n");
   INFO(locked.run.err);
   REQUIRE(locked.run.status == 0);
@@ -281,7 +277,7 @@ TEST_CASE("layers: the older layout has them in the module's folder", "[cli]") {
 
 TEST_CASE("layers: a layer that is not pure locks with warnings", "[cli]") {
   World world;
-  publish_norm(world, {{kCuda, {{"layers.py", kNorm}}}});
+  publish_norm(world, {{kTorchCuda, {{"layers.py", kNorm}}}});
   auto run = lock(world, row("cuda", "layer = \"Heavy\"")).run;
   REQUIRE(run.status == 0);
   CHECK(has(run.err, "the layer `Heavy` of `acme/norm` defines `__init__`"));
@@ -291,7 +287,7 @@ TEST_CASE("layers: a layer that is not pure locks with warnings", "[cli]") {
 TEST_CASE("layers: kernels.lock is the same with and without layers, and an older kernels.sum is completed",
           "[cli]") {
   World world;
-  publish_norm(world, {{kCuda, {{"layers.py", kNorm}}}});
+  publish_norm(world, {{kTorchCuda, {{"layers.py", kNorm}}}});
   world.project("[dependencies]\n\"acme/norm\" = 1\n");
   REQUIRE(world.kernels({"lock"}).status == 0);
   auto text = world.read("kernels.lock");

@@ -9,9 +9,6 @@ using nlohmann::json;
 namespace {
 const char* const kOne = "[dependencies]\n\"acme/relu\" = 1\n";
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 }  // namespace
 
 TEST_CASE("lock: versions, specifiers and revisions are pinned, and the lock is then up to date", "[cli]") {

@@ -3,12 +3,6 @@
 
 using namespace kernels::test;
 
-namespace {
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-}  // namespace
-
 TEST_CASE("program: help, version and mistakes", "[cli]") {
   World world;
   CHECK(has(world.kernels({"--version"}).out, "kernels "));

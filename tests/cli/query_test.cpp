@@ -6,12 +6,6 @@
 using namespace kernels::test;
 using nlohmann::json;
 
-namespace {
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-}  // namespace
-
 TEST_CASE("variants: JSON has the shape that others build on", "[cli]") {
   World world;
   world.publish_simple("relu", 1);

@@ -21,10 +21,6 @@ const char* const kVariant = "tvm-ffi01-cpu-x86_64-linux";
 const char* const kProject = "[dependencies]\n\"acme/relu\" = 1\n";
 const char* const kAcme = "https://github.com/acme/kernels/.github/workflows/build.yaml@refs/heads/main";
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 const SigstoreAuthority& authority() {
   static const SigstoreAuthority value;
   return value;

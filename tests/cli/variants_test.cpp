@@ -12,10 +12,6 @@ using nlohmann::json;
 
 namespace {
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 std::string metadata(std::uint64_t version, const std::string& backend, const std::string& archs) {
   return R"({"name": "relu", "id": "_relu_x_0a1b2c3", "version": )" + std::to_string(version) +
          R"(, "license": "Apache-2.0", "python-depends": [], "backend": {"type": ")" + backend + "\"" +
@@ -46,7 +42,7 @@ void publish_versions(World& world) {
                  .variants = {{"torch-stable-abi210-cu130-x86_64-linux", files(3, "cuda", R"(["9.0"])")}}});
 }
 
-std::size_t widest(const std::string& text) {
+std::size_t longest_line(const std::string& text) {
   std::size_t out = 0;
   std::istringstream stream(text);
   for (std::string line; std::getline(stream, line);)
@@ -187,7 +183,7 @@ A cell is the build that a machine of its row and column chooses, with the GPU c
 metadata declares. abi 2.9: for torch's stable ABI 2.9; cu126: for CUDA 12.6; Python: not compiled;
 ?: the metadata does not say; —: a hole, no build fits.
 )"));
-  CHECK(widest(run.out) <= 100);
+  CHECK(longest_line(run.out) <= 100);
   // One request for each metadata file of what is shown, none for those of the other versions.
   CHECK(metadata_requests(world) == 5);
   auto newest = world.kernels({"variants", "acme/relu", "--matrix"});
@@ -306,7 +302,7 @@ TEST_CASE("variants: rows are readable at 100 columns, whatever the names", "[cl
   for (const char* option : {"--explain", "--matrix"}) {
     auto run = world.kernels({"variants", "k", option});
     INFO(run.out);
-    CHECK(widest(run.out) <= 100);
+    CHECK(longest_line(run.out) <= 100);
     CHECK_FALSE(has(run.out, "\x1b"));
   }
 }

@@ -14,13 +14,13 @@ using namespace kernels::test;
 
 namespace {
 
-const std::string kPayload = "LFS payload\n";
+const std::string kContent = "LFS payload\n";
 const std::string kTarget = "/kernels/acme/relu/resolve/v1/build/torch-cpu/data.bin";
 const std::string kTree = "/api/kernels/acme/relu/tree/v1";
 
 struct Lying {
   Lying() {
-    put(temp / "src/build/torch-cpu/data.bin", kPayload);
+    put(temp / "src/build/torch-cpu/data.bin", kContent);
     put(temp / "src/build/torch-cpu/__init__.py", "");
     cache::ImportRequest what{.folder = temp / "src", .repo = *RepoId::parse("acme/relu"), .version = 1};
     REQUIRE(cache::import_folder(cache::Layout(temp / "hub"), what));
@@ -114,7 +114,7 @@ TEST_CASE("faulty hub: it lies about statuses", "[hub]") {
 TEST_CASE("faulty hub: it lies about bodies", "[hub]") {
   Lying hub;
   auto cut = hub.ask(lie::cut_after(5));
-  CHECK(cut.body == kPayload.substr(0, 5));
+  CHECK(cut.body == kContent.substr(0, 5));
   CHECK(cut.header("content-length") == "12");
   CHECK(hub.ask(lie::truncated_to(3)).body == "LFS");
   auto shortened = hub.ask(lie::shortened_to(3), "Range: bytes=4-\r\n");
@@ -123,16 +123,16 @@ TEST_CASE("faulty hub: it lies about bodies", "[hub]") {
   CHECK(shortened.header("content-length") == "3");
   CHECK(shortened.header("content-range") == "bytes 4-11/12");
   auto flipped = hub.ask(lie::flipped_at(4));
-  CHECK(flipped.body.size() == kPayload.size());
-  CHECK(flipped.body != kPayload);
-  CHECK(flipped.body.substr(5) == kPayload.substr(5));
+  CHECK(flipped.body.size() == kContent.size());
+  CHECK(flipped.body != kContent);
+  CHECK(flipped.body.substr(5) == kContent.substr(5));
   auto whole = hub.ask(lie::range_ignored(), "Range: bytes=4-\r\n");
   CHECK(whole.status == 200);
-  CHECK(whole.body == kPayload);
+  CHECK(whole.body == kContent);
   auto zipped = hub.ask(lie::gzip_encoded());
   CHECK(zipped.header("content-encoding") == "gzip");
   CHECK(zipped.body.substr(0, 2) == "\x1f\x8b");
-  CHECK(zipped.body.find(kPayload) != std::string::npos);
+  CHECK(zipped.body.find(kContent) != std::string::npos);
   // CRC-32 and size of the content, little-endian, as zlib computes them.
   CHECK(zipped.body.substr(zipped.body.size() - 8) == std::string("\x21\x41\xf9\x9a\x0c\0\0\0", 8));
 }
@@ -142,7 +142,7 @@ TEST_CASE("faulty hub: more bytes come than were declared", "[hub]") {
   hub.faulty->add({.lie = lie::longer_by(4)});
   RawConnection connection(hub.faulty->port());
   connection.send("GET " + kTarget + " HTTP/1.1\r\nHost: h\r\n\r\n");
-  CHECK(connection.receive().body == kPayload);
+  CHECK(connection.receive().body == kContent);
   CHECK_FALSE(connection.closed_within(std::chrono::seconds(2)));
 }
 
@@ -163,7 +163,7 @@ TEST_CASE("faulty hub: slow, silent and endless answers end with the server", "[
   hub.faulty->add({.path_pattern = "chunks", .lie = lie::endless_chunks()});
   hub.faulty->add({.path_pattern = "half", .lie = lie::stalled_after(4)});
   hub.faulty->add({.path_pattern = "nothing", .lie = lie::stalled()});
-  CHECK(get(hub.faulty->port(), kTarget + "?trickle").body == kPayload);
+  CHECK(get(hub.faulty->port(), kTarget + "?trickle").body == kContent);
   RawConnection endless(hub.faulty->port());
   RawConnection half(hub.faulty->port());
   RawConnection nothing(hub.faulty->port());

@@ -41,7 +41,7 @@ TEST_CASE("percent encoding: only unreserved characters stay", "[hub]") {
 }
 
 TEST_CASE("range: one range of bytes is honoured, anything odd means the whole file", "[hub]") {
-  using Kind = ByteRange::Kind;
+  using Kind = AskedRange::Kind;
   struct Row {
     const char* header;
     std::uint64_t size;

@@ -4,9 +4,9 @@
 
 #include "kernels/runtime/library.h"
 
+#include "built_library.h"
 #include "common/dtype.h"
 #include "support/catch.h"
-#include "support/hub_tree.h"
 
 // What the generic drivers cannot see of float8: the conversion bit by bit, and the values that random inputs
 // never hold.
@@ -31,17 +31,6 @@ std::uint8_t expected(float value) {
   std::uint8_t out = 0;
   runtime::store_element(&out, DType::float8_e4m3fn, 0, static_cast<double>(value));
   return out;
-}
-
-runtime::KernelLibrary open_library() {
-  for (const auto& variant : test::built_variants()) {
-    if (variant.cuda || variant.kernel != "quantize-fp8") continue;
-    auto library = runtime::KernelLibrary::open(variant.library, test::provider_path());
-    if (!library) FAIL(describe(library.error()));
-    return std::move(*library);
-  }
-  FAIL("quantize-fp8 is not built");
-  std::abort();
 }
 
 /// Quantises one row of four.
@@ -89,7 +78,7 @@ TEST_CASE("float8: every code survives the way to float32 and back", "[kernels]"
 }
 
 TEST_CASE("quantize_fp8: the largest value becomes 448, ties go to even, signs are kept", "[kernels]") {
-  const auto library = open_library();
+  const auto library = test::open_cpu_library("quantize-fp8");
   // 448 / 448 = 1: codes are those of the values; 17 and 19 lie between 16, 18 and 20.
   const auto exact = quantised(library, {448, -17, 19, -0.0F});
   CHECK(exact.scale == 1.0F);
@@ -100,7 +89,7 @@ TEST_CASE("quantize_fp8: the largest value becomes 448, ties go to even, signs a
 }
 
 TEST_CASE("quantize_fp8: rows of zeros and of tiny values have the smallest scale", "[kernels]") {
-  const auto library = open_library();
+  const auto library = test::open_cpu_library("quantize-fp8");
   const float least = 1.0F / (448.0F * 512.0F);
   const auto zeros = quantised(library, {0, 0, 0, 0});
   CHECK(zeros.scale == least);
@@ -111,7 +100,7 @@ TEST_CASE("quantize_fp8: rows of zeros and of tiny values have the smallest scal
 }
 
 TEST_CASE("quantize_fp8: NaN stays where it is, an infinity takes its row", "[kernels]") {
-  const auto library = open_library();
+  const auto library = test::open_cpu_library("quantize-fp8");
   const auto nan = quantised(library, {448, std::nanf(""), 2, -1});
   CHECK(nan.scale == 1.0F);
   CHECK(nan.codes == std::array<std::uint8_t, 4>{0x7e, 0x7f, 0x40, 0xb8});
@@ -125,7 +114,7 @@ TEST_CASE("quantize_fp8: NaN stays where it is, an infinity takes its row", "[ke
 
 TEST_CASE("quantize_fp8: a row whose values span the range of float32 is divided without overflow",
           "[kernels]") {
-  const auto library = open_library();
+  const auto library = test::open_cpu_library("quantize-fp8");
   const auto wide = quantised(library, {3e38F, -3e38F, 1e38F, 1});
   CHECK(wide.scale == kernels::test::Approx(3e38F / 448));
   CHECK(wide.codes[0] == 0x7e);
@@ -134,7 +123,7 @@ TEST_CASE("quantize_fp8: a row whose values span the range of float32 is divided
 }
 
 TEST_CASE("quantize_fp8: the references agree with numbers computed by hand", "[kernels]") {
-  const auto library = open_library();
+  const auto library = test::open_cpu_library("quantize-fp8");
   std::array<double, 2> x = {3, -4};
   std::array<double, 2> residual = {1, 7};
   std::array<double, 2> weight = {2, -0.5};

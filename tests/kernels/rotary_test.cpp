@@ -6,9 +6,9 @@
 
 #include "kernels/runtime/library.h"
 
+#include "built_library.h"
 #include "operands.h"
 #include "support/catch.h"
-#include "support/hub_tree.h"
 #include "support/seed.h"
 
 // What the generic drivers cannot see of rotary embeddings: positions that are in no cache, layouts that
@@ -22,17 +22,6 @@ using runtime::Tensor;
 using runtime::Value;
 
 namespace {
-
-runtime::KernelLibrary open_library() {
-  for (const auto& variant : test::built_variants()) {
-    if (variant.cuda || variant.kernel != "rotary") continue;
-    auto library = runtime::KernelLibrary::open(variant.library, test::provider_path());
-    if (!library) FAIL(describe(library.error()));
-    return std::move(*library);
-  }
-  FAIL("rotary is not built");
-  std::abort();
-}
 
 /// Three tokens of two heads and one of the key, each of six elements, four of which are turned.
 struct Call {
@@ -69,7 +58,7 @@ void require(const runtime::CallResult& result) {
 }
 
 void check_refused(Call call, const char* words) {
-  const auto library = open_library();
+  const auto library = test::open_cpu_library("rotary");
   for (const char* function : {"rotary_neox", "rotary_gptj", "rotary_neox_reference"}) {
     const Call before = call;
     const auto result = call.run(library, function);
@@ -123,7 +112,7 @@ TEST_CASE("rotary: heads that overlap are refused, heads outside of tokens are n
   call.query_layout.strides = {INT64_MAX / 8, 6, 1};
   check_refused(call, "`query` has strides that lead beyond");
 
-  const auto library = open_library();
+  const auto library = test::open_cpu_library("rotary");
   for (const char* function : {"rotary_neox", "rotary_gptj"}) {
     // The same numbers, first as [token][head], then as [head][token].
     Call straight;
@@ -144,7 +133,7 @@ TEST_CASE("rotary: heads that overlap are refused, heads outside of tokens are n
 }
 
 TEST_CASE("rotary: positions of 32 and of 64 bits give the same bits", "[kernels]") {
-  const auto library = open_library();
+  const auto library = test::open_cpu_library("rotary");
   for (const char* function :
        {"rotary_neox", "rotary_gptj", "rotary_neox_reference", "rotary_gptj_reference"}) {
     Call wide;
@@ -164,7 +153,7 @@ TEST_CASE("rotary: positions of 32 and of 64 bits give the same bits", "[kernels
 }
 
 TEST_CASE("rotary: a key without heads leaves the query as it would be with one", "[kernels]") {
-  const auto library = open_library();
+  const auto library = test::open_cpu_library("rotary");
   Call with;
   Call without = with;
   without.key_layout = Layout::dense({3, 0, 6});
@@ -177,7 +166,7 @@ TEST_CASE("rotary: a key without heads leaves the query as it would be with one"
 TEST_CASE("rotary: the references agree with numbers computed by hand", "[kernels]") {
   // A quarter turn of the first pair, none of the second.
   const auto turned = [](const char* function) {
-    const auto library = open_library();
+    const auto library = test::open_cpu_library("rotary");
     std::array<double, 4> query = {1, 2, 3, 4};
     std::array<double, 4> key = {10, 20, 30, 40};
     std::array<double, 8> cache = {9, 9, 9, 9, 0, 1, 1, 0};

@@ -19,10 +19,6 @@ LocalLayerRepository local(const char* kernel, const char* layer) {
   return {.repo_path = hub_folder() / kernel, .layer_name = layer};
 }
 
-KernelizeOptions inference() {
-  return {.mode = Mode::inference, .device = "cpu"};
-}
-
 std::vector<float> random_values(std::size_t count, std::mt19937_64& random) {
   std::normal_distribution<float> normal;
   std::vector<float> out(count);

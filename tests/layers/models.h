@@ -114,6 +114,11 @@ inline fs::path make_repository(const fs::path& folder, const std::string& flags
   return folder;
 }
 
+/// What most tests kernelize with.
+inline layers::KernelizeOptions inference() {
+  return {.mode = Mode::inference, .device = "cpu"};
+}
+
 /// The source of this project with a cache and a Hub of the test's own. Kernels of the CPU of this machine.
 inline std::shared_ptr<layers::KernelSource> source(const fs::path& cache, const std::string& endpoint,
                                                     bool offline = false) {

@@ -31,10 +31,6 @@ struct Published {
   std::string commit;
 };
 
-KernelizeOptions inference() {
-  return {.mode = Mode::inference, .device = "cpu"};
-}
-
 }  // namespace
 
 TEST_CASE("source: a kernel of the Hub is fetched once for a process, whatever uses it", "[layers]") {

@@ -17,8 +17,8 @@ namespace fs = std::filesystem;
 namespace {
 
 /// A machine beside a file that is not its own.
-struct Fixture {
-  Fixture() {
+struct SysrootFixture {
+  SysrootFixture() {
     put(folder / "secret", "outside");
     put(folder / "root/etc/file", "inside");
     put(folder / "root/secret", "the machine's own");
@@ -35,7 +35,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("sysroot: links are followed inside the machine, never out of it", "[machine]") {
-  Fixture machine;
+  SysrootFixture machine;
   machine.link("absolute", "/etc/file");
   machine.link("etc/relative", "../etc/./file");
   machine.link("through/folder", "/etc");
@@ -54,7 +54,7 @@ TEST_CASE("sysroot: links are followed inside the machine, never out of it", "[m
 }
 
 TEST_CASE("sysroot: links in circles are as good as none", "[machine]") {
-  Fixture machine;
+  SysrootFixture machine;
   machine.link("self", "self");
   machine.link("a", "/b");
   machine.link("b", "a");
@@ -70,7 +70,7 @@ TEST_CASE("sysroot: links in circles are as good as none", "[machine]") {
 }
 
 TEST_CASE("sysroot: only regular files are read, and only as far as is asked", "[machine]") {
-  Fixture machine;
+  SysrootFixture machine;
   auto fifo = machine.folder / "root/fifo";
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
   CHECK_FALSE(machine.sysroot.read("/fifo"));
@@ -84,7 +84,7 @@ TEST_CASE("sysroot: only regular files are read, and only as far as is asked", "
 }
 
 TEST_CASE("sysroot: a folder is listed in order", "[machine]") {
-  Fixture machine;
+  SysrootFixture machine;
   for (const char* name : {"b", "a", "10", "9"})
     put(machine.folder / "root/nodes" / name, "");
   CHECK(machine.sysroot.list("/nodes") == std::vector<std::string>{"10", "9", "a", "b"});
@@ -95,7 +95,7 @@ TEST_CASE("sysroot: this machine is the folder / and no other", "[machine]") {
   CHECK(Sysroot().is_here());
   CHECK(Sysroot::at("/")->is_here());
   CHECK(Sysroot::at("/usr/..")->is_here());
-  Fixture machine;
+  SysrootFixture machine;
   CHECK_FALSE(machine.sysroot.is_here());
   CHECK_FALSE(Sysroot::at(machine.folder / "none"));
   CHECK_FALSE(Sysroot::at(machine.folder / "secret"));

@@ -15,7 +15,8 @@ namespace {
 
 using Archs = std::vector<std::string>;
 
-VersionVariants version(std::uint64_t number, const std::vector<std::pair<std::string, Archs>>& builds) {
+VersionVariants built_version(std::uint64_t number,
+                              const std::vector<std::pair<std::string, Archs>>& builds) {
   VersionVariants out{.version = number, .name = "v" + std::to_string(number), .variants = {}};
   for (const auto& [name, archs] : builds)
     out.variants.push_back({.variant = *parse_variant(name), .archs = archs});
@@ -54,9 +55,9 @@ using Lines = std::vector<std::string>;
 
 TEST_CASE("coverage: rows and columns are those of all versions, so that what one dropped is a hole",
           "[resolve]") {
-  auto coverage = coverage_of(
-      {version(1, {{"torch29-cxx11-cu126-x86_64-linux", {}}}),
-       version(2, {{"torch210-cxx11-cu128-x86_64-linux", {}}, {"torch210-cxx11-cpu-x86_64-linux", {}}})});
+  auto coverage = coverage_of({built_version(1, {{"torch29-cxx11-cu126-x86_64-linux", {}}}),
+                               built_version(2, {{"torch210-cxx11-cu128-x86_64-linux", {}},
+                                                 {"torch210-cxx11-cpu-x86_64-linux", {}}})});
   REQUIRE(coverage.tables.size() == 2);
   for (const auto& table : coverage.tables) {
     CHECK(row_names(table) == Lines{"2.9", "2.10"});
@@ -70,12 +71,12 @@ TEST_CASE("coverage: rows and columns are those of all versions, so that what on
 }
 
 TEST_CASE("coverage: platforms have tables of their own, Linux on x86_64 first", "[resolve]") {
-  auto coverage = coverage_of({version(1, {{"torch29-metal-aarch64-darwin", {}},
-                                           {"torch29-cxx11-cpu-aarch64-linux", {}},
-                                           {"torch29-cu128-x86_64-windows", {}},
-                                           {"torch29-cxx11-cu128-x86_64-linux", {}},
-                                           {"torch-metal", {}},
-                                           {"torch-cuda", {}}})});
+  auto coverage = coverage_of({built_version(1, {{"torch29-metal-aarch64-darwin", {}},
+                                                 {"torch29-cxx11-cpu-aarch64-linux", {}},
+                                                 {"torch29-cu128-x86_64-windows", {}},
+                                                 {"torch29-cxx11-cu128-x86_64-linux", {}},
+                                                 {"torch-metal", {}},
+                                                 {"torch-cuda", {}}})});
   Lines platforms;
   for (const auto& table : coverage.tables) {
     auto columns = column_names(table);
@@ -93,10 +94,10 @@ TEST_CASE("coverage: platforms have tables of their own, Linux on x86_64 first",
 
 TEST_CASE("coverage: tvm-ffi builds and Python-only ones have rows without torch; the old ABI one of its own",
           "[resolve]") {
-  auto coverage = coverage_of({version(1, {{"torch26-cxx11-cu124-x86_64-linux", {}},
-                                           {"torch26-cxx98-cu124-x86_64-linux", {}},
-                                           {"tvm-ffi01-cu124-x86_64-linux", {}},
-                                           {"torch-universal", {}}})});
+  auto coverage = coverage_of({built_version(1, {{"torch26-cxx11-cu124-x86_64-linux", {}},
+                                                 {"torch26-cxx98-cu124-x86_64-linux", {}},
+                                                 {"tvm-ffi01-cu124-x86_64-linux", {}},
+                                                 {"torch-universal", {}}})});
   REQUIRE(coverage.tables.size() == 1);
   CHECK(row_names(coverage.tables[0]) ==
         Lines{"2.6, old C++ ABI", "2.6", "no torch", "no torch, tvm-ffi 0.1"});
@@ -107,13 +108,13 @@ TEST_CASE("coverage: tvm-ffi builds and Python-only ones have rows without torch
 
 TEST_CASE("coverage: what a build lacks that others of its version have, and what it does not say",
           "[resolve]") {
-  auto coverage =
-      coverage_of({version(1, {{"torch210-cxx11-cu126-x86_64-linux", {"8.0", "9.0a"}},
-                               {"torch210-cxx11-cu128-x86_64-linux", {"8.0", "9.0", "10.0f", "12.0+PTX"}},
-                               {"torch210-cxx11-cu130-x86_64-linux", {}},
-                               {"torch210-cxx11-rocm64-x86_64-linux", {"gfx90a"}},
-                               {"torch210-cxx11-rocm70-x86_64-linux", {"gfx90a:xnack-", "gfx942"}},
-                               {"torch210-cxx11-cpu-x86_64-linux", {}}})});
+  auto coverage = coverage_of(
+      {built_version(1, {{"torch210-cxx11-cu126-x86_64-linux", {"8.0", "9.0a"}},
+                         {"torch210-cxx11-cu128-x86_64-linux", {"8.0", "9.0", "10.0f", "12.0+PTX"}},
+                         {"torch210-cxx11-cu130-x86_64-linux", {}},
+                         {"torch210-cxx11-rocm64-x86_64-linux", {"gfx90a"}},
+                         {"torch210-cxx11-rocm70-x86_64-linux", {"gfx90a:xnack-", "gfx942"}},
+                         {"torch210-cxx11-cpu-x86_64-linux", {}}})});
   REQUIRE(coverage.tables.size() == 1);
   const auto& row = coverage.tables[0].cells[0];
   REQUIRE(row.size() == 6);
@@ -129,10 +130,10 @@ TEST_CASE("coverage: what a build lacks that others of its version have, and wha
 
 TEST_CASE("coverage: a column is the version that a person means; what nobody can choose is named",
           "[resolve]") {
-  auto coverage = coverage_of({version(1, {{"torch210-cxx11-rocm710-x86_64-linux", {}},
-                                           {"torch210-cxx11-cu1210-x86_64-linux", {}},
-                                           {"torch210-cxx11-xpu202510-x86_64-linux", {}},
-                                           {"torch-cann", {}}})});
+  auto coverage = coverage_of({built_version(1, {{"torch210-cxx11-rocm710-x86_64-linux", {}},
+                                                 {"torch210-cxx11-cu1210-x86_64-linux", {}},
+                                                 {"torch210-cxx11-xpu202510-x86_64-linux", {}},
+                                                 {"torch-cann", {}}})});
   REQUIRE(coverage.tables.size() == 1);
   CHECK(column_names(coverage.tables[0]) == Lines{"CUDA 12.10", "ROCm 7.10", "XPU 2025.10"});
   CHECK(chosen(coverage.tables[0])[0] ==
@@ -141,16 +142,17 @@ TEST_CASE("coverage: a column is the version that a person means; what nobody ca
 }
 
 TEST_CASE("coverage: Python-only builds need no platform", "[resolve]") {
-  auto universal = coverage_of({version(1, {{"torch-universal", {}}})});
+  auto universal = coverage_of({built_version(1, {{"torch-universal", {}}})});
   REQUIRE(universal.tables.size() == 1);
   CHECK(universal.tables[0].os.empty());
   CHECK(chosen(universal.tables[0]) == Lines{"torch-universal"});
-  auto several = coverage_of({version(1, {{"torch-cuda", {}}, {"torch-npu", {}}, {"torch-metal", {}}})});
+  auto several =
+      coverage_of({built_version(1, {{"torch-cuda", {}}, {"torch-npu", {}}, {"torch-metal", {}}})});
   REQUIRE(several.tables.size() == 1);
   CHECK(column_names(several.tables[0]) == Lines{"CUDA", "CANN", "Metal"});
   CHECK(chosen(several.tables[0]) == Lines{"torch-cuda | torch-npu | torch-metal"});
   CHECK(coverage_of({}).tables.empty());
-  CHECK(coverage_of({version(1, {})}).tables.empty());
+  CHECK(coverage_of({built_version(1, {})}).tables.empty());
 }
 
 TEST_CASE("coverage: absurdly many versions of torch and CUDA leave out the oldest, and say so",
@@ -159,7 +161,7 @@ TEST_CASE("coverage: absurdly many versions of torch and CUDA leave out the olde
   for (int i = 10; i < 90; ++i)
     builds.emplace_back("torch2" + std::to_string(i) + "-cxx11-cu" + std::to_string(i) + "0-x86_64-linux",
                         Archs{});
-  auto coverage = coverage_of({version(1, builds)});
+  auto coverage = coverage_of({built_version(1, builds)});
   REQUIRE(coverage.tables.size() == 1);
   CHECK(coverage.tables[0].rows.size() == 64);
   CHECK(coverage.tables[0].columns.size() == 64);

@@ -17,6 +17,11 @@
 
 namespace kernels::test {
 
+/// Whether what a program says has these words.
+inline bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
 /// A library for the CPU that a loader would take, and one with GPU code for what `publish` declares of CUDA
 /// builds; `content` makes it different from others.
 std::string cpu_library(const std::string& content);

@@ -14,9 +14,9 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::string_view kArtifact = "the metadata of a kernel";
+constexpr std::string_view kSignedText = "the metadata of a kernel";
 
-const SigstoreAuthority& authority() {
+const SigstoreAuthority& signer() {
   static const SigstoreAuthority value;
   return value;
 }
@@ -27,8 +27,8 @@ std::string replaced(std::string text, const std::string& what, const std::strin
   return text.replace(at, what.size(), with);
 }
 
-Verdict verdict(const std::string& bundle) {
-  return verdict_of(bundle, kArtifact, authority().trusted_root().dump(), verify::default_policy());
+Verdict verdict_on(const std::string& bundle) {
+  return verdict_of(bundle, kSignedText, signer().trusted_root().dump(), verify::default_policy());
 }
 
 const json::json_pointer kEntry("/verificationMaterial/tlogEntries/0");
@@ -37,8 +37,8 @@ const json::json_pointer kProof("/verificationMaterial/tlogEntries/0/inclusionPr
 }  // namespace
 
 TEST_CASE("verify: a bundle that is written otherwise than a signer writes it is refused", "[verify]") {
-  auto good = authority().sign(kArtifact).dump();
-  REQUIRE(verdict(good).step == "accepted");
+  auto good = signer().sign(kSignedText).dump();
+  REQUIRE(verdict_on(good).step == "accepted");
   struct Row {
     const char* what;
     const char* with;
@@ -68,20 +68,20 @@ TEST_CASE("verify: a bundle that is written otherwise than a signer writes it is
       {R"(bundle.v0.3+json)", R"(bundle.v0.4+json)"},
   };
   for (const auto& row : rows) {
-    auto result = verdict(replaced(good, row.what, row.with));
+    auto result = verdict_on(replaced(good, row.what, row.with));
     INFO(row.with << ": " << result.step << ": " << result.reason);
     CHECK(result.step == "bundle");
   }
-  CHECK(verdict(good + "x").step == "bundle");
-  CHECK(verdict("\xef\xbb\xbf" + good).step == "bundle");
-  CHECK(verdict(std::string(1U << 20U, ' ') + good).step == "bundle");
-  CHECK(verdict("[" + good + "]").step == "bundle");
-  CHECK(verdict("").step == "bundle");
-  CHECK(verdict(" \n" + good + " \n").step == "accepted");
+  CHECK(verdict_on(good + "x").step == "bundle");
+  CHECK(verdict_on("\xef\xbb\xbf" + good).step == "bundle");
+  CHECK(verdict_on(std::string(1U << 20U, ' ') + good).step == "bundle");
+  CHECK(verdict_on("[" + good + "]").step == "bundle");
+  CHECK(verdict_on("").step == "bundle");
+  CHECK(verdict_on(" \n" + good + " \n").step == "accepted");
 }
 
 TEST_CASE("verify: what is missing from a bundle is named", "[verify]") {
-  auto good = authority().sign(kArtifact);
+  auto good = signer().sign(kSignedText);
   for (const char* part :
        {"/mediaType", "/verificationMaterial", "/messageSignature", "/messageSignature/signature",
         "/verificationMaterial/certificate", "/verificationMaterial/tlogEntries",
@@ -95,38 +95,38 @@ TEST_CASE("verify: what is missing from a bundle is named", "[verify]") {
     json::json_pointer at(part);
     auto bundle = good;
     bundle[at.parent_pointer()].erase(at.back());
-    auto result = verdict(bundle.dump());
+    auto result = verdict_on(bundle.dump());
     INFO(part << ": " << result.reason);
     CHECK(result.step == "bundle");
     bundle[at] = nullptr;
-    CHECK(verdict(bundle.dump()).step == "bundle");
+    CHECK(verdict_on(bundle.dump()).step == "bundle");
   }
   // What is optional may be absent or null.
   for (const char* part : {"/messageSignature/messageDigest"}) {
     auto bundle = good;
     bundle[json::json_pointer(part)] = nullptr;
-    CHECK(verdict(bundle.dump()).step == "accepted");
+    CHECK(verdict_on(bundle.dump()).step == "accepted");
   }
 }
 
 TEST_CASE("verify: one log entry, no more and no less", "[verify]") {
-  auto bundle = authority().sign(kArtifact);
+  auto bundle = signer().sign(kSignedText);
   auto& entries = bundle["verificationMaterial"]["tlogEntries"];
   entries.push_back(entries[0]);
-  CHECK(verdict(bundle.dump()).step == "bundle");
+  CHECK(verdict_on(bundle.dump()).step == "bundle");
   entries = json::array();
-  CHECK(verdict(bundle.dump()).step == "bundle");
+  CHECK(verdict_on(bundle.dump()).step == "bundle");
 }
 
 TEST_CASE("verify: timestamps are bounded, readable and different", "[verify]") {
   auto signing = kernels_community();
   signing.timestamp = true;
-  auto good = authority().sign(kArtifact, signing);
+  auto good = signer().sign(kSignedText, signing);
   auto& list = good["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"];
   auto one = list[0];
   auto with = [&](const json& timestamps) {
     list = timestamps;
-    return verdict(good.dump()).step;
+    return verdict_on(good.dump()).step;
   };
   auto garbage = json{{"signedTimestamp", "AAAA"}};
   CHECK(with(json::array({one})) == "accepted");
@@ -138,20 +138,20 @@ TEST_CASE("verify: timestamps are bounded, readable and different", "[verify]") 
     many.push_back({{"signedTimestamp", "AAA" + std::string(1, static_cast<char>('A' + i % 26)) + "AAAA"}});
   CHECK(with(many) == "bundle");
   // Of another bundle: passed over, since the log's promise fixes the time. On Rekor v2 nothing else does.
-  auto other = authority().sign("other", signing)["verificationMaterial"]["timestampVerificationData"];
+  auto other = signer().sign("other", signing)["verificationMaterial"]["timestampVerificationData"];
   CHECK(with(other["rfc3161Timestamps"]) == "accepted");
   signing.rekor_v2 = true;
-  auto second = authority().sign(kArtifact, signing);
+  auto second = signer().sign(kSignedText, signing);
   second["verificationMaterial"]["timestampVerificationData"] = other;
-  CHECK(verdict(second.dump()).step == "timestamp");
+  CHECK(verdict_on(second.dump()).step == "timestamp");
 }
 
-TEST_CASE("verify: timestamps without a timestamp authority are refused", "[verify]") {
+TEST_CASE("verify: timestamps without a timestamp signer are refused", "[verify]") {
   auto signing = kernels_community();
   signing.timestamp = true;
-  auto root = authority().trusted_root();
+  auto root = signer().trusted_root();
   root["timestampAuthorities"] = json::array();
-  auto result = verdict_of(authority().sign(kArtifact, signing).dump(), kArtifact, root.dump(),
+  auto result = verdict_of(signer().sign(kSignedText, signing).dump(), kSignedText, root.dump(),
                            verify::default_policy());
   CHECK(result.step == "timestamp");
 }
@@ -159,21 +159,21 @@ TEST_CASE("verify: timestamps without a timestamp authority are refused", "[veri
 TEST_CASE("verify: a promise on an entry of Rekor v2 is refused", "[verify]") {
   auto signing = kernels_community();
   signing.rekor_v2 = true;
-  auto bundle = authority().sign(kArtifact, signing);
+  auto bundle = signer().sign(kSignedText, signing);
   bundle[kEntry]["inclusionPromise"] = {{"signedEntryTimestamp", "AAAA"}};
-  CHECK(verdict(bundle.dump()).step == "bundle");
+  CHECK(verdict_on(bundle.dump()).step == "bundle");
   bundle[kEntry]["integratedTime"] = "1780000000";
-  CHECK(verdict(bundle.dump()).step == "log promise");
+  CHECK(verdict_on(bundle.dump()).step == "log promise");
 }
 
 TEST_CASE("verify: a checkpoint is a signed note in every byte", "[verify]") {
-  auto good = authority().sign(kArtifact);
+  auto good = signer().sign(kSignedText);
   std::string note = good[kProof]["checkpoint"]["envelope"];
   const std::string dash = "\xe2\x80\x94 ";
   auto with = [&](const std::string& envelope) {
     auto bundle = good;
     bundle[kProof]["checkpoint"]["envelope"] = envelope;
-    return verdict(bundle.dump()).step;
+    return verdict_on(bundle.dump()).step;
   };
   auto line = note.substr(note.find(dash));
   REQUIRE(with(note) == "accepted");
@@ -197,8 +197,8 @@ TEST_CASE("verify: a checkpoint is a signed note in every byte", "[verify]") {
 }
 
 TEST_CASE("verify: a chain serves bundles before version 0.3, and may not hold its root", "[verify]") {
-  auto bundle = authority().sign(kArtifact);
-  auto root = authority().trusted_root();
+  auto bundle = signer().sign(kSignedText);
+  auto root = signer().trusted_root();
   auto& material = bundle["verificationMaterial"];
   auto leaf = material["certificate"];
   auto certificates = root["certificateAuthorities"][0]["certChain"]["certificates"];
@@ -207,18 +207,18 @@ TEST_CASE("verify: a chain serves bundles before version 0.3, and may not hold i
   for (const char* version : {"0.1", "0.2"}) {
     bundle["mediaType"] = std::string("application/vnd.dev.sigstore.bundle+json;version=") + version;
     chain = json::array({leaf, certificates[0]});
-    CHECK(verdict(bundle.dump()).step == "accepted");
+    CHECK(verdict_on(bundle.dump()).step == "accepted");
     chain.push_back(certificates[1]);
-    CHECK(verdict(bundle.dump()).step == "bundle");
+    CHECK(verdict_on(bundle.dump()).step == "bundle");
     chain = json::array();
-    CHECK(verdict(bundle.dump()).step == "bundle");
+    CHECK(verdict_on(bundle.dump()).step == "bundle");
     chain = json::array({certificates[0], leaf});
-    CHECK(verdict(bundle.dump()).step != "accepted");
+    CHECK(verdict_on(bundle.dump()).step != "accepted");
   }
 }
 
 TEST_CASE("verify: a trusted root that is wrong is refused as a whole", "[verify]") {
-  auto good = authority().trusted_root();
+  auto good = signer().trusted_root();
   auto refused = [&](const char* at, const json& value) {
     auto root = good;
     if (value == "erase")

@@ -282,7 +282,7 @@ void raise_from_allocator(void*, const char* kind, const char* message) {
 }
 }  // namespace
 
-struct TVMFFIVersion {
+struct TVMFFIVersion {  // NOLINT(misc-use-internal-linkage): of the C interface
   std::uint32_t major;
   std::uint32_t minor;
   std::uint32_t patch;
@@ -321,12 +321,12 @@ PROVIDED int TVMFFIObjectDecRef(void* object) {
   return 0;
 }
 
+namespace {
 struct OpaqueCell {
   void* handle;
   void (*deleter)(void* handle);
 };
 
-namespace {
 void free_opaque(void* self, int which) {
   auto* cell = reinterpret_cast<OpaqueCell*>(static_cast<char*>(self) + sizeof(Object));
   if ((which & 1) != 0 && cell->deleter != nullptr) cell->deleter(cell->handle);

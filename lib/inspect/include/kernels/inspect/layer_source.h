@@ -36,6 +36,9 @@ struct LayerParameter {
   auto operator<=>(const LayerParameter&) const = default;
 };
 
+/// As Python writes them in a signature: `x`, `*args`, `**kwargs`.
+std::vector<std::string> names_of(const std::vector<LayerParameter>& parameters);
+
 /// An attribute of a class body that may be assigned `True` or `False`.
 enum class LayerFlag {
   absent,   ///< the body does not bind the name

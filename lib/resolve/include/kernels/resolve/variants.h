@@ -10,6 +10,9 @@
 
 namespace kernels::resolve {
 
+/// The macOS that variants for Metal need, whatever else they say.
+inline constexpr MajorMinor kFirstMetalMacos{.major = 26, .minor = 0};
+
 /// Which test refused a variant, in the order in which the tests are made; the first that fails is the
 /// reason.
 enum class Refusal {
