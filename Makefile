@@ -4,7 +4,7 @@ PRESET  ?= release
 BUILD   := build/$(PRESET)
 JOBS    ?= $(shell nproc)
 
-.PHONY: build configure test demo bench-cli bench-layers bench-verify packages generated format tidy fuzz clean
+.PHONY: build configure test demo bench-cli bench-layers bench-verify packages clang-tidy generated format tidy fuzz clean
 
 build: configure
 	@cmake --build --preset $(PRESET) -j $(JOBS) --target programs
@@ -16,10 +16,13 @@ packages:
 	@.ci/install-packages
 	@mkdir -p build
 
+clang-tidy: packages
+	@.ci/install-clang-tidy
+
 demo: build
 	@tests/demo/run.sh $(BUILD)
 
-test: configure
+test: configure clang-tidy
 	@cmake --build --preset $(PRESET) -j $(JOBS)
 	@tests/run-all.sh
 
@@ -45,7 +48,7 @@ bench-verify: configure
 format:
 	@tests/budget/format.sh --fix
 
-tidy: build
+tidy: build clang-tidy
 	@tests/budget/tidy.sh $(BUILD)
 
 fuzz: packages

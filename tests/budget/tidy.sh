@@ -9,14 +9,16 @@ mkdir -p "$stamps"
 mapfile -t files < <(git ls-files --cached --others --exclude-standard | grep -E '^(lib|app)/.*\.cpp$')
 # Only what this build compiles: not every machine has a CUDA compiler or libtorch.
 mapfile -t files < <(for file in "${files[@]}"; do grep -qF "/$file\"" "$build/compile_commands.json" && echo "$file"; done)
-rules=$(sha256sum .clang-tidy | cut -c1-16)
+tidy=build/clang-tidy/bin/clang-tidy
+[ -x "$tidy" ] || tidy=clang-tidy-19
+rules=$( (cat .clang-tidy && "$tidy" --version) | sha256sum | cut -c1-16)
 
 check_one() {
   local file=$1 key
   key=$(cat "$file" $(git ls-files 'lib/**/*.h' 'app/*.h') | sha256sum | cut -c1-32)-$rules
   local stamp=$stamps/$(echo "$file" | tr / _)-$key
   [ -e "$stamp" ] && return 0
-  if clang-tidy-19 --quiet -p "$build" "$file" 2> "$stamp.log" > "$stamp.out"; then
+  if "$tidy" --quiet -p "$build" "$file" 2> "$stamp.log" > "$stamp.out"; then
     rm -f "$stamp.log" "$stamp.out"
     touch "$stamp"
   else
@@ -27,5 +29,5 @@ check_one() {
   fi
 }
 export -f check_one
-export build stamps rules
+export build stamps rules tidy
 printf '%s\n' "${files[@]}" | xargs -P "$(nproc)" -I{} bash -c 'check_one {}'
