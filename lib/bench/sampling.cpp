@@ -69,7 +69,8 @@ std::uint32_t next_batch(const StoppingRule& rule, const Series& cold, std::uint
 void settle(Timing& timing, const std::map<SeriesKind, Series>& disturbed, const StoppingRule& rule) {
   auto& dropped = timing.conditions.dropped;
   if (timing.series[SeriesKind::cold].samples.size() >= kFewestSamples || dropped.empty()) return;
-  timing.conditions.slowed_by.push_back("something in nearly every sample: " + dropped.begin()->first);
+  const auto most = std::ranges::max_element(dropped, {}, [](const auto& reason) { return reason.second; });
+  timing.conditions.slowed_by.push_back("something in nearly every sample: " + most->first);
   dropped.clear();
   for (const auto& [kind, series] : disturbed) {
     auto& kept = timing.series[kind];

@@ -26,7 +26,7 @@ std::uint32_t next_batch(const StoppingRule& rule, const Series& cold, std::uint
 
 /// At the end: on a machine that is never quiet a disturbed time is better than none, when it says that it is
 /// one. With fewer than three samples that count, disturbed ones are added until there are the most that the
-/// rule allows, and the conditions name the reason.
+/// rule allows, and the conditions name the most frequent reason.
 void settle(Timing& timing, const std::map<SeriesKind, Series>& disturbed, const StoppingRule& rule);
 
 /// Widens ranges, joins names, keeps the largest counts.
