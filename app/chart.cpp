@@ -136,6 +136,15 @@ void Picture::box(double x, double y, double width, double height, std::string_v
                   hint);
 }
 
+void Picture::growing_box(double x, double y, double width, double height, std::string_view kind,
+                          double share, double seconds) {
+  const auto full = number(std::max(width, 0.0));
+  body_ += "<rect" + class_of(kind) + attribute("x", x) + attribute("y", y) + " width=\"" + full + "\"" +
+           attribute("height", height) + "><animate attributeName=\"width\" values=\"0;" + full + ";" + full +
+           "\" keyTimes=\"0;" + decimal(share, 4) + ";1\" dur=\"" + number(seconds) +
+           "s\" repeatCount=\"indefinite\"/></rect>\n";
+}
+
 void Picture::dot(std::pair<double, double> at, std::string_view kind, const std::string& hint) {
   body_ += hinted(
       "<circle" + class_of(kind) + attribute("cx", at.first) + attribute("cy", at.second) + " r=\"4\"", hint);
@@ -148,9 +157,19 @@ void Picture::text(std::pair<double, double> at, const std::string& text, Anchor
            " text-anchor=\"" + name + "\">" + xml_text(text) + "</text>\n";
 }
 
-std::string Picture::str() const {
+std::string Picture::head() const {
   return "<svg role=\"img\" aria-label=\"" + xml_text(description_) + "\" viewBox=\"0 0 " + number(width_) +
-         " " + number(height_) + "\" xmlns=\"http://www.w3.org/2000/svg\">\n" + body_ + "</svg>\n";
+         " " + number(height_) + "\" xmlns=\"http://www.w3.org/2000/svg\"";
+}
+
+std::string Picture::str() const {
+  return head() + ">\n" + body_ + "</svg>\n";
+}
+
+std::string Picture::standing_alone(std::string_view style) const {
+  return head() + attribute("width", width_) + attribute("height", height_) + ">\n<style>" +
+         std::string(style) + "</style>\n<rect class=\"ground\"" + attribute("width", width_) +
+         attribute("height", height_) + "/>\n" + body_ + "</svg>\n";
 }
 
 }  // namespace kernels::app

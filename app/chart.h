@@ -40,13 +40,22 @@ class Picture {
   void path(const std::vector<std::pair<double, double>>& points, std::string_view kind);
   void box(double x, double y, double width, double height, std::string_view kind,
            const std::string& hint = {});
+  /// A box that grows from nothing to its width in a share of `seconds`, stays so for the rest, and begins
+  /// again.
+  void growing_box(double x, double y, double width, double height, std::string_view kind, double share,
+                   double seconds);
   void dot(std::pair<double, double> at, std::string_view kind, const std::string& hint);
   void text(std::pair<double, double> at, const std::string& text, Anchor anchor,
             std::string_view kind = "label");
 
+  /// For a page, whose style it takes.
   std::string str() const;
+  /// For a file of its own: with its size in pixels, a style sheet and a ground of the class `ground`.
+  std::string standing_alone(std::string_view style) const;
 
  private:
+  std::string head() const;
+
   double width_;
   double height_;
   std::string description_;

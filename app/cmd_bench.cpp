@@ -11,7 +11,9 @@
 #include "bench_locks.h"
 #include "bench_repository.h"
 #include "bench_run.h"
+#include "bench_visual.h"
 #include "commands.h"
+#include "rasterizer.h"
 #include "torch_files.h"
 #include "view_bench.h"
 #include "view_bench_ci.h"
@@ -39,6 +41,8 @@ struct CommandLine {
   std::optional<std::string> markdown;
   std::optional<std::string> junit;
   std::optional<std::string> report;
+  std::optional<std::string> visual;
+  bool rasterized = false;
   std::optional<double> fail_on_regression;
   std::optional<double> threshold;
   bool despite_differences = false;
@@ -189,13 +193,15 @@ bench::CompareRules rules_of(const CommandLine& line) {
 /// Writes the files that were asked for beside the terminal's text.
 /// `comparison`: null where nothing is compared.
 Status write_beside(const CommandLine& line, const bench::Results& results, const std::string& markdown,
-                    const std::string& junit, const bench::Comparison* comparison = nullptr) {
+                    const std::string& junit, App& app, const bench::Comparison* comparison = nullptr) {
   if (line.report)
     if (auto saved = write_file(*line.report, results_html(results, comparison), Durable::no); !saved)
       return saved;
   if (line.markdown)
     if (auto saved = write_file(*line.markdown, markdown, Durable::no); !saved) return saved;
-  return line.junit ? write_file(*line.junit, junit, Durable::no) : Status();
+  if (line.junit)
+    if (auto saved = write_file(*line.junit, junit, Durable::no); !saved) return saved;
+  return line.visual ? save_pictures(*line.visual, results, line.rasterized, app.out()) : Status();
 }
 
 ExitCode say_comparison(const CommandLine& line, const bench::Results& before, const bench::Results& after,
@@ -203,7 +209,7 @@ ExitCode say_comparison(const CommandLine& line, const bench::Results& before, c
   auto comparison = bench::compare(before, after, rules_of(line));
   if (!comparison) return app.fail(comparison.error());
   auto written = write_beside(line, after, comparison_markdown(*comparison), comparison_junit(*comparison),
-                              &*comparison);
+                              app, &*comparison);
   if (!written) return app.fail(written.error());
   app.out().result(line.json ? comparison_json(*comparison) : comparison_text(*comparison));
   bool slower = comparison->count(bench::Change::slower) > 0;
@@ -218,7 +224,7 @@ ExitCode run_merge(const CommandLine& line, App& app) {
   if (line.save)
     if (auto saved = save_results(*line.save, fleet->merged); !saved) return app.fail(saved.error());
   auto written =
-      write_beside(line, fleet->merged, results_markdown(fleet->merged), results_junit(fleet->merged));
+      write_beside(line, fleet->merged, results_markdown(fleet->merged), results_junit(fleet->merged), app);
   if (!written) return app.fail(written.error());
   app.out().result(line.json ? fleet_json(*fleet) : fleet_text(*fleet));
   return fleet->outliers.empty() ? ExitCode::ok : ExitCode::no;
@@ -227,7 +233,7 @@ ExitCode run_merge(const CommandLine& line, App& app) {
 /// `selected`: null where nothing was to be selected.
 ExitCode say_results(const CommandLine& line, const bench::Results& results,
                      const std::vector<ops::SelectedLayer>* selected, App& app) {
-  auto written = write_beside(line, results, results_markdown(results), results_junit(results));
+  auto written = write_beside(line, results, results_markdown(results), results_junit(results), app);
   if (!written) return app.fail(written.error());
   auto text = line.json ? bench::encode_results(results) : bench_text(results);
   if (line.json && selected != nullptr) text = with_selection_json(text, *selected);
@@ -249,7 +255,7 @@ ExitCode run_locks(const CommandLine& line, const LockPair& locks, App& app) {
   auto comparison = bench::compare(measured->before, measured->after, rules);
   if (!comparison) return app.fail(comparison.error());
   auto written = write_beside(line, measured->after, comparison_markdown(*comparison),
-                              comparison_junit(*comparison), &*comparison);
+                              comparison_junit(*comparison), app, &*comparison);
   if (!written) return app.fail(written.error());
   app.out().result(line.json ? with_changes_json(comparison_json(*comparison), measured->changes)
                              : changes_text(measured->changes) + comparison_text(*comparison));
@@ -298,6 +304,9 @@ ExitCode run_measuring(const CommandLine& line, const std::optional<bench::Resul
 }
 
 ExitCode run_bench(const CommandLine& line, App& app) {
+  // Said before anything is measured for it.
+  if (line.rasterized)
+    if (auto found = Rasterizer::find(); !found) return app.fail(found.error());
   if ((line.select || !line.layer.empty()) && (line.merge || line.compare.size() == 2))
     return app.fail(Error(Errc::invalid_argument, "`--layer` and `--select` are for the layers of a project")
                         .with_hint("leave them out, or measure a project"));
@@ -435,6 +444,15 @@ void add_python_arguments(CLI::App& command, CommandLine& line) {
       .add_option("--warmup", line.warmup,
                   "For scripts of the Python program: warm-up is as long as it takes")
       ->type_name("N");
+  auto* visual =
+      command
+          .add_option(
+              "--visual", line.visual,
+              "Also draw each row beside its reference or limit: media/NAME_{light,dark}_{latency,throughput,"
+              "animation}.svg")
+          ->type_name("NAME");
+  command.add_flag("--rasterized", line.rasterized, "Also write those pictures as PNG, the animation as GIF")
+      ->needs(visual);
 }
 
 Command add_named(CLI::App& root, const std::string& name, const std::string& description) {
