@@ -12,9 +12,9 @@ using bench::SeriesKind;
 
 namespace {
 
-constexpr double kWidth = 960;
+constexpr double kPictureWidth = 960;
 constexpr double kLeft = 24;
-constexpr double kRight = kWidth - 130;  // behind it: what a bar stands for
+constexpr double kRight = kPictureWidth - 130;  // behind it: what a bar stands for
 constexpr double kTop = 74;
 constexpr double kRow = 70;
 constexpr double kBar = 16;
@@ -96,16 +96,16 @@ bool SpeedPictures::any_of(std::string_view kind) const {
 }
 
 double SpeedPictures::aspect() const {
-  return (kTop + kRow * static_cast<double>(rows_.size()) + kBottom) / kWidth;
+  return (kTop + kRow * static_cast<double>(rows_.size()) + kBottom) / kPictureWidth;
 }
 
 Picture SpeedPictures::empty_picture(const std::string& what) const {
   constexpr double kSwatch = 12;
-  Picture picture(kWidth, kWidth * aspect(), title_ + ": " + what);
+  Picture picture(kPictureWidth, kPictureWidth * aspect(), title_ + ": " + what);
   picture.text({kLeft, 30}, title_, Anchor::start, "title");
   picture.text({kLeft, 52}, machine_, Anchor::start, "muted");
-  picture.text({kWidth - kLeft, 30}, what, Anchor::end, "muted");
-  double x = kWidth - kLeft;
+  picture.text({kPictureWidth - kLeft, 30}, what, Anchor::end, "muted");
+  double x = kPictureWidth - kLeft;
   for (const char* kind : {"limit", "reference", "kernel"}) {
     if (std::string_view(kind) != "kernel" && !any_of(kind)) continue;
     x -= kSwatch + 8 * static_cast<double>(std::string_view(kind).size()) + 12;
@@ -133,7 +133,7 @@ void draw_words(Picture& picture, const Lane& lane, const std::string& name, con
                 const std::string& kernel, const std::string& other) {
   constexpr double kBaseline = 13;
   picture.text({kLeft, lane.kernel_y - 7}, name, Anchor::start, "name");
-  picture.text({kWidth - kLeft, lane.kernel_y - 7}, verdict, Anchor::end, "name");
+  picture.text({kPictureWidth - kLeft, lane.kernel_y - 7}, verdict, Anchor::end, "name");
   picture.text({kRight + 12, lane.kernel_y + kBaseline}, kernel, Anchor::start, "value");
   picture.text({kRight + 12, lane.other_y + kBaseline}, other, Anchor::start, "muted");
 }

@@ -78,7 +78,7 @@ std::unexpected<Error> bad_name(const std::string& where, const std::string& exp
   return refuse({.rule = "index-names", .where = where, .expected = expected, .found = in_ticks(found)});
 }
 
-Result<File> read_file(const Json& item, const std::string& where) {
+Result<File> parse_file(const Json& item, const std::string& where) {
   auto path = RepoPath::parse(text_of(item, "path"));
   if (!path) return bad_name(where, "the path of a file in a repository", text_of(item, "path"));
   auto blob = BlobId::parse(text_of(item, "blob"));
@@ -96,7 +96,7 @@ Result<Kernel> read_kernel(const Json& item, const std::string& where) {
   if (!ref) return bad_name(where, "a branch, tag or commit", text_of(item, "ref"));
   Kernel out{.repo = *repo, .commit = *commit, .ref = *ref, .files = {}};
   for (const auto& entry : items_of(item, "files")) {
-    auto file = read_file(entry, where);
+    auto file = parse_file(entry, where);
     if (!file) return fail(std::move(file).error());
     out.files.push_back(std::move(*file));
   }
