@@ -48,8 +48,8 @@ bench-verify: configure
 format:
 	@tests/budget/format.sh --fix
 
-tidy: build clang-tidy
-	@tests/budget/tidy.sh $(BUILD)
+tidy: clang-tidy
+	@tests/budget/tidy.sh
 
 fuzz: packages
 	@cmake --preset asan -Wno-dev && cmake --build --preset asan -j $(JOBS) --target fuzzer

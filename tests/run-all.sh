@@ -32,7 +32,7 @@ step "tests, ASan and UBSan" sanitized
 # A minute for each parser of what strangers send: what was found before is in the corpus, which the suite replays.
 step "fuzzing, ${KERNELS_FUZZ_SECONDS:=60} s each" tests/fuzz/run.sh build/asan "$KERNELS_FUZZ_SECONDS" trust
 step "format" tests/budget/format.sh
-step "clang-tidy" tests/budget/tidy.sh build/release
+step "clang-tidy" tests/budget/tidy.sh
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes the parsers of a build made with the preset `asan`, as many at a time as there are cores:
+# Fuzzes the parsers of a build made with the preset `asan`, two at a time for each core:
 #     tests/fuzz/run.sh [build/asan] [seconds=60] [target… | trust]
 # `trust` are those that read what a stranger sends before anything vouches for it. What is found lies in
 # <build>/findings; the corpus that is checked in is only read, what is new is kept in <build>/fuzz-work.
@@ -37,4 +37,4 @@ elif [ "$*" = trust ]; then
   printf '%s\n' "${trust[@]}"
 else
   printf '%s\n' "$@"
-fi | xargs -P "$(nproc)" -I{} bash -c 'run_one {}'
+fi | xargs -P "$((2 * $(nproc)))" -I{} bash -c 'run_one {}'
