@@ -1,3 +1,5 @@
+#include <nlohmann/json.hpp>
+
 #include "support/catch.h"
 #include "support/world.h"
 
@@ -20,6 +22,22 @@ TEST_CASE("program: help, version and mistakes", "[cli]") {
   auto endpoint = world.kernels({"lock"}, {.environment = {{"HF_ENDPOINT", "ftp://x"}}});
   CHECK(endpoint.status == 2);
   CHECK(has(endpoint.err, "HF_ENDPOINT"));
+}
+
+TEST_CASE("program: beside the system's libraries only libcrypto is loaded before it starts", "[cli]") {
+  // A second library of C++ more than doubles the time of the start.
+  const std::set<std::string> allowed = {
+      "libcrypto.so.3",       "libm.so.6",  "libc.so.6",  "ld-linux-x86-64.so.2", "libstdc++.so.6",
+      "libgcc_s.so.1",        "libdl.so.2", "librt.so.1", "libresolv.so.2",       "libpthread.so.0",
+      "ld-linux-aarch64.so.1"};
+  auto run = run_program({KERNELS_PROGRAM, "inspect", KERNELS_PROGRAM, "--json"});
+  REQUIRE(run.status == 0);
+  const auto needed = nlohmann::json::parse(run.out)["files"][0]["needed"];
+  CHECK(needed.size() >= 2);
+  for (const auto& library : needed) {
+    CAPTURE(library);
+    CHECK(allowed.contains(library.get<std::string>()));
+  }
 }
 
 TEST_CASE("program: a reader that goes away ends it quietly", "[cli]") {
