@@ -21,6 +21,10 @@ bool begins_name(char c) {
          static_cast<unsigned char>(c) >= 0x80;
 }
 
+bool is_ascii_word(char c) {
+  return is_digit(c) || (begins_name(c) && static_cast<unsigned char>(c) < 0x80);
+}
+
 bool continues_name(char c) {
   return begins_name(c) || is_digit(c);
 }
@@ -44,14 +48,16 @@ std::string normalise(std::string_view python) {
   return out;
 }
 
-/// The encoding that one of the first two lines declares (PEP 263), in lower case; empty if none does.
+/// The encoding that one of the first two lines declares (PEP 263), in lower case; empty if none does. A
+/// second line counts behind a comment or an empty line only.
 std::string declared_encoding(std::string_view text) {
   for (int line = 0; line < 2 && !text.empty(); ++line) {
     auto end = std::min(text.find('\n'), text.size());
     auto comment = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
     auto hash = comment.find_first_not_of(" \t\f");
-    if (hash == std::string_view::npos || comment[hash] != '#') continue;
+    if (hash == std::string_view::npos) continue;
+    if (comment[hash] != '#') break;
     for (auto at = comment.find("coding"); at != std::string_view::npos;
          at = comment.find("coding", at + 1)) {
       auto rest = comment.substr(at + 6);
@@ -59,13 +65,42 @@ std::string declared_encoding(std::string_view text) {
       auto begin = std::min(rest.find_first_not_of(" \t", 1), rest.size());
       std::string name;
       for (char c : rest.substr(begin)) {
-        if (!is_digit(c) && !begins_name(c) && c != '-' && c != '.') break;
-        name += c == '_' ? '-' : lower(c);
+        if (!is_ascii_word(c) && c != '-' && c != '.') break;
+        name += lower(c);
       }
       if (!name.empty()) return name;
     }
   }
   return {};
+}
+
+/// As Python looks encodings up: what is no letter, digit or full stop parts words and is gone at both ends.
+std::string plain_encoding(std::string_view name) {
+  std::string out;
+  bool is_apart = false;
+  for (char c : name) {
+    if (c == '-' || c == '_') {
+      is_apart = true;
+      continue;
+    }
+    if (is_apart && !out.empty()) out += '_';
+    is_apart = false;
+    out += c;
+  }
+  return out;
+}
+
+/// Whether Python reads the same text by this name as by UTF-8. Names: Python's `encodings.aliases`.
+bool reads_as_utf8(std::string_view declared, bool is_ascii) {
+  static constexpr std::array<std::string_view, 7> utf8 = {"utf_8",     "utf8",      "utf",    "u8",
+                                                           "utf8_ucs2", "utf8_ucs4", "cp65001"};
+  static constexpr std::array<std::string_view, 16> like_ascii = {
+      "ascii", "us_ascii", "us",    "646",       "latin_1",    "latin1", "latin",        "l1",
+      "8859",  "iso8859",  "cp819", "iso8859_1", "iso_8859_1", "cp1252", "windows_1252", "1252"};
+  const auto name = plain_encoding(declared);
+  const auto is_in = [&](const auto& names) { return std::ranges::find(names, name) != names.end(); };
+  return name.empty() || is_in(utf8) || name.starts_with("utf_8_") || declared.starts_with("utf-8-") ||
+         (is_ascii && is_in(like_ascii));
 }
 
 bool is_string_prefix(std::string_view word) {
@@ -373,9 +408,10 @@ Result<PythonTokens> read_python_tokens(std::string_view python) {
   if (!is_utf8(python)) return fail(Errc::corrupt, "the text is not UTF-8");
   auto text = normalise(python);
   auto encoding = declared_encoding(text);
-  bool is_known = encoding.empty() || encoding == "utf-8" || encoding == "utf8" || encoding == "ascii" ||
-                  encoding.starts_with("utf-8-");
-  if (!is_known) return fail(Errc::unsupported, "the text declares the encoding `" + encoding + "`");
+  const bool is_ascii =
+      std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+  if (!reads_as_utf8(encoding, is_ascii))
+    return fail(Errc::unsupported, "the text declares the encoding `" + encoding + "`");
   return Tokeniser(std::move(text)).run();
 }
 

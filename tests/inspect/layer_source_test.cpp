@@ -195,6 +195,8 @@ TEST_CASE("layer source: broken texts and texts over a limit are refused", "[ins
       {"a zero byte", std::string("a\0b", 3), Errc::corrupt},
       {"not UTF-8", "# \xff\n", Errc::corrupt},
       {"another encoding", "# -*- coding: utf-7 -*-\n", Errc::unsupported},
+      {"an encoding that is none", "# coding: utf.8\n", Errc::unsupported},
+      {"an encoding in which the text would be another", "# coding: latin-1\n# \u00e9\n", Errc::unsupported},
       {"too long", times(1 << 20, "#") + "\n", Errc::unsupported},
       {"brackets too deep", "a = " + times(101, "(") + times(101, ")") + "\n", Errc::unsupported},
       {"blocks too deep", deep, Errc::unsupported},
@@ -206,6 +208,23 @@ TEST_CASE("layer source: broken texts and texts over a limit are refused", "[ins
   REQUIRE_FALSE(source);
   CHECK(source.error().code() == row.code);
   CHECK_FALSE(source.error().text().empty());
+}
+
+TEST_CASE("layer source: every name that Python knows UTF-8 by, and others where the text is ASCII",
+          "[inspect]") {
+  for (const char* name : {"utf-8", "UTF_8", "utf8", "u8", "utf", "utf-", "utf--8", "-utf-8", "utf-8-",
+                           "utf_8_sig", "utf8-ucs2", "cp65001", "utf-8-unix"}) {
+    CAPTURE(name);
+    CHECK(read_layer_source("# vim: fileencoding=" + std::string(name) + " :\nx = '\u00e9'\n"));
+  }
+  for (const char* name : {"ascii", "us-ascii", "646", "latin-1", "iso-8859-1", "l1", "cp1252"}) {
+    CAPTURE(name);
+    CHECK(read_layer_source("#!/usr/bin/python\n# coding: " + std::string(name) + "\nx = 1\n"));
+  }
+  // Only where it stands alone in one of the first two lines, behind nothing but comments.
+  CHECK(read_layer_source("x = 1\n# coding: utf-7\n"));
+  CHECK(read_layer_source("\n\n# coding: utf-7\n"));
+  CHECK_FALSE(read_layer_source(" \f\n# coding: utf-7\n"));
 }
 
 TEST_CASE("layer source: classes with bases, members and constructors, in order", "[inspect]") {
