@@ -201,12 +201,13 @@ Result<std::vector<SelectedLayer>> select_layers(const fs::path& file, const std
       if (!changed) return fail(std::move(changed).error().while_doing("selecting kernels"));
       text = std::move(*changed);
     }
-  if (text == before) return out;
+  // Told also where nothing would be written: what was measured may no longer be what the file maps.
   auto now = read_file(file);
   if (!now) return fail(std::move(now).error());
   if (*now != before)
     return fail(Errc::invalid_argument,
                 "`" + file.string() + "` has changed while the kernels were measured; nothing was written");
+  if (text == before) return out;
   if (auto writable = selectable_file(file.parent_path().empty() ? "." : file.parent_path()); !writable)
     return fail(std::move(writable).error());
   if (auto written = replace_content(file, text); !written) return fail(std::move(written).error());

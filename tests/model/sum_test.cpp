@@ -75,9 +75,10 @@ class Generator {
     LockedVariant out;
     out.name = names[index];
     if (maybe()) out.metadata = metadata();
+    // In random order, and no path twice.
     for (auto count = below(4); count > 0; --count)
-      out.files.push_back(
-          file_entry("build/" + out.name + "/f" + hex(4), hex(maybe() ? 40 : 64), below(kMaxFileSize + 1)));
+      out.files.push_back(file_entry("build/" + out.name + "/f" + hex(4) + std::to_string(count),
+                                     hex(maybe() ? 40 : 64), below(kMaxFileSize + 1)));
     return out;
   }
   LockedKernel kernel() {
@@ -150,6 +151,7 @@ TEST_CASE("sum: random locks survive writing and reading", "[model]") {
     auto text = render_sum(lock, "the lock");
     CAPTURE(round, text);
     auto back = parse_sum(text, "kernels.sum");
+    INFO((back ? "" : describe(back.error())));
     REQUIRE(back);
     CHECK(back->lock_sha256 == sha256_hex("the lock"));
     CHECK(render_sum(back->lock, "the lock") == text);
