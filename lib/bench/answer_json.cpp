@@ -45,11 +45,15 @@ std::string encode(const CaseResult& result) {
 }
 
 std::string encode(const CaseAnswer& answer) {
-  Json json = {
-      {"result", to_json(answer.result)}, {"device", nullptr}, {"plan", nullptr}, {"dtype", nullptr}};
+  Json json = {{"result", to_json(answer.result)},
+               {"device", nullptr},
+               {"plan", nullptr},
+               {"dtype", nullptr},
+               {"processor", nullptr}};
   if (!answer.device.kind.empty()) json["device"] = to_json(answer.device);
   if (answer.plan) json["plan"] = plan_json(*answer.plan);
   if (answer.dtype) json["dtype"] = runtime::name_of(*answer.dtype);
+  if (answer.processor) json["processor"] = *answer.processor;
   return text_of(json);
 }
 
@@ -78,6 +82,7 @@ Result<CaseAnswer> decode_answer(std::string_view text) {
     if (auto device = reader.take(device_from(reader.object("device"), "device")))
       answer.device = std::move(*device);
   if (!reader.is_null("plan")) answer.plan = reader.take(plan_from(reader.object("plan")));
+  if (!reader.is_null("processor")) answer.processor = static_cast<unsigned>(reader.number("processor"));
   if (!reader.is_null("dtype")) answer.dtype = reader.named("dtype", runtime::dtype_from_name);
   if (auto status = reader.status(); !status) return fail(status.error());
   return answer;

@@ -57,7 +57,10 @@ class Case::Impl {
     CaseAnswer answer;
     answer.result = prepared();
     answer.device = device_;
-    if (meter_) answer.plan = meter_->plan();
+    if (meter_) {
+      answer.plan = meter_->plan();
+      answer.processor = meter_->processor();
+    }
     return answer;
   }
 
@@ -199,9 +202,9 @@ class Case::Impl {
 
   CaseResult set_up() {
     step("setting up the measurement of " + describe(*request_.timed));
-    auto meter = cuda_ == nullptr
-                     ? make_cpu_meter(context_, *request_.timed, random_, counters_ ? &*counters_ : nullptr)
-                     : make_cuda_meter(context_, *request_.timed, random_);
+    auto meter = cuda_ == nullptr ? make_cpu_meter(context_, *request_.timed, random_,
+                                                   counters_ ? &*counters_ : nullptr, request_.processor)
+                                  : make_cuda_meter(context_, *request_.timed, random_);
     if (!meter) return ended(result_, verdict_of(meter.error()), kernels::describe(meter.error()));
     meter_ = std::move(*meter);
     return result_;

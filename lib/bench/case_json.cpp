@@ -112,6 +112,7 @@ CaseRequest request_of(const Message& json) {
   request.checks = json.at("checks").get<std::vector<Sizes>>();
   if (json.contains("timed")) request.timed = json.at("timed").get<Sizes>();
   request.seed = json.at("seed");
+  if (json.contains("processor")) request.processor = json.at("processor").get<unsigned>();
   return request;
 }
 
@@ -143,6 +144,7 @@ std::string encode(const CaseRequest& request) {
                   {"checks", request.checks},
                   {"seed", request.seed}};
   if (request.timed) json["timed"] = *request.timed;
+  if (request.processor) json["processor"] = *request.processor;
   return dump(json);
 }
 

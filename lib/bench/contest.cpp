@@ -175,11 +175,15 @@ class Contest {
   Status run_round(DType dtype, const std::string& workload) {
     auto entries = entries_of(dtype, workload);
     std::vector<Candidate> candidates;
-    for (const auto& entry : entries) {
+    // All on one processor: another may have other work to do, or be of another kind.
+    std::optional<unsigned> processor;
+    for (auto& entry : entries) {
+      entry.request.processor = processor;
       auto session = WorkerSession::start(entry.request, {options_.worker, options_.time_limit});
       if (!session) return fail(std::move(session).error());
       auto answer = session->prepare(steps(entry), stop_);
       if (!answer) return fail(std::move(answer).error());
+      if (!processor) processor = answer->processor;
       candidates.push_back({.answer = std::move(*answer), .session = std::move(*session)});
     }
     auto on_step = [&](const CaseStep& step) {

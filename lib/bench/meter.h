@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "check.h"
 #include "cpu_counters.h"
@@ -20,15 +21,18 @@ class Meter {
 
   /// What will be sampled and how: a timing whose series are all empty.
   virtual Timing plan() const = 0;
+  /// That all samples are taken on; none where it is not one, or it may change.
+  virtual std::optional<unsigned> processor() const { return std::nullopt; }
   /// Takes `count` samples of each kind, one after the other in turn. Errors  io: the device or the kernel
   /// failed.
   virtual Result<SampleBatch> sample(std::uint32_t count) = 0;
 };
 
 /// Errors  unsupported: no room for the operands and their limit; io.
-/// `counters`: opened before the library was, so that they see its threads; null: none.
+/// `counters`: opened before the library was, so that they see its threads; null: none. `processor`: where
+/// one thread is to stay, if the process may run there; none: where it is.
 Result<std::unique_ptr<Meter>> make_cpu_meter(const CheckContext& context, const Sizes& sizes, Random& random,
-                                              const CpuCounters* counters);
+                                              const CpuCounters* counters, std::optional<unsigned> processor);
 /// Errors  as above.
 Result<std::unique_ptr<Meter>> make_cuda_meter(const CheckContext& context, const Sizes& sizes,
                                                Random& random);

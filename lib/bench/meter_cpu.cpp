@@ -40,14 +40,21 @@ Moment moment() {
   return now;
 }
 
-/// Keeps this thread on the processor that it runs on, if it is the only one of the process.
-bool stay_here() {
-  cpu_set_t here;
-  CPU_ZERO(&here);
-  const int cpu = sched_getcpu();
-  if (cpu < 0) return false;
-  CPU_SET(static_cast<unsigned>(cpu), &here);
-  return sched_setaffinity(0, sizeof(here), &here) == 0;
+/// Keeps this thread on one processor.
+bool stay_on(unsigned processor) {
+  if (processor >= CPU_SETSIZE) return false;
+  cpu_set_t only;
+  CPU_ZERO(&only);
+  CPU_SET(processor, &only);
+  return sched_setaffinity(0, sizeof(only), &only) == 0;
+}
+
+/// The processor that this thread stays on from now on: the wanted one, else that which it runs on.
+std::optional<unsigned> stay(std::optional<unsigned> wanted) {
+  if (wanted && stay_on(*wanted)) return wanted;
+  const int here = sched_getcpu();
+  if (here < 0 || !stay_on(static_cast<unsigned>(here))) return std::nullopt;
+  return static_cast<unsigned>(here);
 }
 
 /// Memory for the stream that is the limit: one pair of halves for each set, split over threads.
@@ -101,8 +108,13 @@ class HostStream {
 class CpuMeter final : public Meter {
  public:
   CpuMeter(const CheckContext& context, Traffic traffic, std::uint64_t flops, Rotation plan,
-           const CpuCounters* counters)
-      : context_(context), traffic_(traffic), flops_(flops), rotation_(plan), counters_(counters) {}
+           const CpuCounters* counters, std::optional<unsigned> processor)
+      : context_(context),
+        traffic_(traffic),
+        flops_(flops),
+        rotation_(plan),
+        counters_(counters),
+        wanted_processor_(processor) {}
 
   Status start(const std::vector<Operand>& first) {
     if (auto made = make_sets(first); !made) return made;
@@ -113,7 +125,7 @@ class CpuMeter final : public Meter {
     const double wall = std::max(seconds_since(begin), 1e-9);
     calls_ = static_cast<std::uint64_t>(std::max(std::ceil(kSampleSeconds / wall), 1.0));
     if (auto counted = count_threads(); !counted) return counted;
-    if (threads_ == 1) is_pinned_ = stay_here();
+    if (threads_ == 1) processor_ = stay(wanted_processor_);
     stream_ = std::make_unique<HostStream>(traffic_, rotation_.sets, threads_);
     if (threads_ > 1) prefer_one_thread();
     return {};
@@ -135,6 +147,8 @@ class CpuMeter final : public Meter {
     timing.limit_method = "memcpy of the same bytes, same rotation, " + threads_text(limit_threads_);
     return timing;
   }
+
+  std::optional<unsigned> processor() const override { return processor_; }
 
   Result<SampleBatch> sample(std::uint32_t count) override {
     SampleBatch batch;
@@ -176,7 +190,7 @@ class CpuMeter final : public Meter {
 
   bool fits() const { return 2 * traffic_.bytes() <= cpu_cache_bytes(); }
   std::string threads_text(unsigned threads) const {
-    if (threads == 1) return is_pinned_ ? "one thread, pinned" : "one thread";
+    if (threads == 1) return processor_ ? "one thread, pinned" : "one thread";
     return std::to_string(threads) + " threads";
   }
 
@@ -307,13 +321,15 @@ class CpuMeter final : public Meter {
   std::uint64_t calls_ = 1;
   unsigned threads_ = 1;
   unsigned limit_threads_ = 1;
-  bool is_pinned_ = false;
+  std::optional<unsigned> wanted_processor_;
+  std::optional<unsigned> processor_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Meter>> make_cpu_meter(const CheckContext& context, const Sizes& sizes, Random& random,
-                                              const CpuCounters* counters) {
+                                              const CpuCounters* counters,
+                                              std::optional<unsigned> processor) {
   constexpr std::uint64_t kMostSets = 4096;
   auto first = make_images(*context.function, sizes, random, context.options);
   if (!first) return fail(std::move(first).error());
@@ -326,7 +342,7 @@ Result<std::unique_ptr<Meter>> make_cpu_meter(const CheckContext& context, const
   // A quarter of the free memory each for the operands and for the stream.
   auto meter = std::make_unique<CpuMeter>(
       context, *traffic, *flops, rotation(set_bytes(*first), cpu_cache_bytes(), *usable / 2, kMostSets),
-      counters);
+      counters, processor);
   if (auto started = meter->start(*first); !started) return fail(std::move(started).error());
   return meter;
 }

@@ -40,10 +40,12 @@ TEST_CASE("case: a request survives the way through JSON", "[bench]") {
   request.checks = {{{"rows", 1}}, {{"rows", 2}, {"cols", 1LL << 40}}};
   request.timed = Sizes{{"rows", 7}};
   request.seed = 0xffffffffffffffffULL;
+  request.processor = 5;
   const auto copy = decode_request(encode(request));
   if (!copy) FAIL(describe(copy.error()));
   CHECK(encode(*copy) == encode(request));
   CHECK(copy->seed == request.seed);
+  CHECK(copy->processor == 5U);
   CHECK(copy->function.arguments[0].shape[0].names == std::vector<std::string>{"rows", "cols"});
   CHECK(copy->function.arguments[1].value == 1e-6);
   CHECK(copy->timed == request.timed);
@@ -74,9 +76,11 @@ TEST_CASE("case: an answer survives, with infinities and texts that are no UTF-8
   answer.plan->limit_method = "a stream";
   answer.plan->series[SeriesKind::cold];
   answer.plan->series[SeriesKind::warm_limit];
+  answer.processor = 3;
   const auto copy = decode_answer(encode(answer));
   if (!copy) FAIL(describe(copy.error()));
   CHECK(copy->result.verdict == Verdict::timed_out);
+  CHECK(copy->processor == 3U);
   CHECK(copy->result.reason.starts_with("bytes "));
   CHECK(copy->result.numerics.max_error == HUGE_VAL);
   CHECK(copy->result.probe == answer.result.probe);

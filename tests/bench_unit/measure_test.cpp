@@ -78,7 +78,7 @@ TEST_CASE("meter: a copy runs near the copy that is its limit", "[bench]") {
   const CheckContext context{
       library->get(), &function, {1e-6, 1e-6}, {DType::float32, Rows::dense, nullptr, 0}};
   Random random(test::seed());
-  auto meter = make_cpu_meter(context, {{"rows", 64}, {"cols", 4096}}, random, nullptr);
+  auto meter = make_cpu_meter(context, {{"rows", 64}, {"cols", 4096}}, random, nullptr, std::nullopt);
   if (!meter) FAIL(describe(meter.error()));
   const auto plan = (*meter)->plan();
   CHECK(plan.bytes == 2 * 64 * 4096 * 4);

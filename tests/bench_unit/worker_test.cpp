@@ -1,9 +1,11 @@
 #include "kernels/bench/worker.h"
 
+#include <algorithm>
 #include <fstream>
 #include <thread>
 
 #include <dirent.h>
+#include <sched.h>
 #include <sys/wait.h>
 
 #include "kernels/base/file.h"
@@ -56,6 +58,16 @@ std::size_t workers_alive() {
     if (!code && program == std::filesystem::path(KERNELS_TEST_WORKER)) ++count;
   }
   return count;
+}
+
+std::vector<unsigned> usable_processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  REQUIRE(sched_getaffinity(0, sizeof(set), &set) == 0);
+  std::vector<unsigned> out;
+  for (unsigned i = 0; i < CPU_SETSIZE; ++i)
+    if (CPU_ISSET(i, &set)) out.push_back(i);
+  return out;
 }
 
 }  // namespace
@@ -277,6 +289,25 @@ TEST_CASE("bench: candidates are sampled in turns, and one that fails leaves the
   for (int i = 0; i < 100 && workers_alive() > 0; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   CHECK(workers_alive() == 0);
+}
+
+TEST_CASE("worker: one thread is timed on the processor that it is told, if it may run there", "[bench]") {
+  auto request = request_for("copy");
+  request.timed = Sizes{{"rows", 64}, {"cols", 64}};
+  auto processor = [&](std::optional<unsigned> wanted) {
+    request.processor = wanted;
+    auto session = WorkerSession::start(request, worker());
+    REQUIRE(session);
+    auto answer = session->prepare({}, {});
+    REQUIRE(answer);
+    REQUIRE(answer->processor);
+    return *answer->processor;
+  };
+  for (unsigned wanted : usable_processors())
+    CHECK(processor(wanted) == wanted);
+  auto usable = usable_processors();
+  CHECK(std::ranges::find(usable, processor(std::nullopt)) != usable.end());
+  CHECK(std::ranges::find(usable, processor(1U << 20U)) != usable.end());
 }
 
 TEST_CASE("bench: interrupted, it returns what it has, and leaves no process", "[bench]") {

@@ -31,6 +31,8 @@ struct CaseRequest {
   std::vector<Sizes> checks;
   std::optional<Sizes> timed;  ///< is also checked, first
   std::uint64_t seed = 0;
+  /// Where a CPU variant of one thread is timed. None: where it happens to run.
+  std::optional<unsigned> processor = {};
 };
 
 /// Where the worker is; sent before each step, so that the parent can say during which one it died.
@@ -46,6 +48,8 @@ struct CaseAnswer {
   /// What will be sampled and how, with series that are all empty. None: there is nothing to sample.
   std::optional<Timing> plan = {};
   std::optional<DType> dtype = {};  ///< of a script's output, if it is one of ours
+  /// That the one thread of a CPU variant stays on.
+  std::optional<unsigned> processor = {};
 };
 
 /// One sample of each kind that the timing names, `count` times in turn, and what the device did meanwhile.
