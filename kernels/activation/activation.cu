@@ -59,8 +59,10 @@ cudaError_t choose_width(const Operands& o, const Place& place) {
   if (!wide)
     return start<T>(reinterpret_cast<const void*>(&gated_any<kActivation, T>), o, o.cols, kFewThreads, place);
   const std::int64_t vectors = o.cols / kWidth;
-  return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T>), o, vectors,
-                  threads_for(o.rows, vectors), place);
+  const void* kernel = common::dependent_launch()
+                           ? reinterpret_cast<const void*>(&gated<kActivation, T, true>)
+                           : reinterpret_cast<const void*>(&gated<kActivation, T, false>);
+  return start<T>(kernel, o, vectors, threads_for(o.rows, vectors), place);
 }
 
 template <class T>

@@ -58,20 +58,21 @@ __device__ float apply(float v) {
 
 /// One thread, one vector of each operand: the plainest shape is also the fastest for a stream of this kind.
 /// blockIdx.x counts pieces of a row, so that blocks that run together read what lies together; blockIdx.y
-/// counts rows and strides. Needs rows aligned to 16 bytes and less than 2^31 vectors in one.
-template <Activation kActivation, class T>
+/// counts rows and strides. Needs rows aligned to 16 bytes and less than 2^31 vectors in one. `kDependent`:
+/// takes part in dependent launch.
+template <Activation kActivation, class T, bool kDependent>
 __global__ void __launch_bounds__(1024) gated(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
   const unsigned c = blockIdx.x * blockDim.x + threadIdx.x;
   if (c >= o.vectors) return;
-  common::wait_for_previous();
+  common::wait_for_previous(kDependent);
   const auto rows = static_cast<unsigned>(o.rows);
   unsigned r = blockIdx.y;
   do {
     const auto* in = reinterpret_cast<const uint4*>(o.x) + static_cast<std::uint64_t>(r) * o.x_step + c;
     const uint4 gates = in[0];
     const uint4 ups = in[o.vectors];
-    common::let_next_start();
+    common::let_next_start(kDependent);
     float gate[kWidth];
     float up[kWidth];
     common::unpack<T>(gates, gate);

@@ -46,7 +46,8 @@ cudaError_t choose(const Operands& o, const Place& place) {
                        o.cols,
                        o.out_stride,
                        o.x_stride,
-                       o.residual_stride};
+                       o.residual_stride,
+                       common::dependent_launch()};
   const bool wide = wide_enough<T>(o);
   if (wide && chunks <= kRowOfOne) return start_held<T, kForm, 1>(typed, chunks, place);
   if (wide && chunks <= common::kRowOfTwo) return start_held<T, kForm, 2>(typed, chunks, place);

@@ -29,6 +29,7 @@ struct Typed {
   std::int64_t out_stride;
   std::int64_t x_stride;
   std::int64_t residual_stride;
+  bool dependent;  ///< takes part in dependent launch; see kIsShort
 };
 
 enum class Form : std::uint8_t { plain, norm, fused_add };
@@ -81,6 +82,11 @@ __device__ void write(const float (&in)[kChunk], uint4* own, int held) {
 /// Threads of a block whose threads hold so many chunks each, at most.
 template <int kHeld>
 inline constexpr int kThreads = kHeld == 1 ? 256 : 512;
+
+/// Rows for which launches are told whether they take part in dependent launch: where they do, the next one
+/// may start at once, and where not, the many waves that such rows may come in are not held up.
+template <int kHeld>
+inline constexpr bool kIsShort = kHeld <= 2;
 
 /// The chunks of one row that a thread holds, as others hold vectors.
 __device__ inline unsigned chunk_of(int held) {
@@ -186,15 +192,17 @@ __global__ void __launch_bounds__(kThreads<kHeld>, sizeof(T) == 2 && kHeld == 4 
   __shared__ Scratch<kThreads<kHeld> / 32> scratch;
   const unsigned chunks = o.chunks;
   const auto* x = common::own_vectors(o.x, o.x_step, kVectors<T>);
+  if constexpr (kIsShort<kHeld>) x = common::made_now(x);
   Raw<T> held[kHeld];
-  common::wait_for_previous();
+  common::wait_for_previous(!kIsShort<kHeld> || o.dependent);
+  if constexpr (kIsShort<kHeld>) common::let_next_start(o.dependent);
 #pragma unroll
   for (int k = 0; k < kHeld; ++k)
     if (chunk_of(k) < chunks)
       read<T>(x, k, held[k]);
     else
       held[k] = {};
-  common::let_next_start();
+  if constexpr (!kIsShort<kHeld>) common::let_next_start();
   uint2* out = common::made_now(chunks_of_block(o));
   Found found;
 #pragma unroll

@@ -94,10 +94,13 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
   uint4 held[kHeld];
   uint4 weights[kHeld];
   if constexpr (kWeights == common::Weights::first) common::read_row(weight, o.vectors, weights);
-  common::wait_for_previous();
-  common::read_row(common::own_vectors(o.x, o.x_step), o.vectors, held);
+  const auto* x = common::own_vectors(o.x, o.x_step);
+  if constexpr (kWeights == common::Weights::first) x = common::made_now(x);
+  common::wait_for_previous(kWeights != common::Weights::second);
+  if constexpr (kWeights == common::Weights::first) common::let_next_start();
+  common::read_row(x, o.vectors, held);
   if constexpr (kWeights == common::Weights::second) common::read_row(weight, o.vectors, weights);
-  common::let_next_start();
+  if constexpr (kWeights == common::Weights::last) common::let_next_start();
   uint4* out = nullptr;
   if constexpr (kWeights != common::Weights::last)
     out = common::made_now(common::own_vectors(o.out, o.out_step));
@@ -141,11 +144,17 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
   uint4 added[kHeld];
   uint4 weights[kHeld];
   if constexpr (kWeights == common::Weights::first) common::read_row(weight, o.vectors, weights);
+  const auto* x = common::own_vectors(o.x, o.x_step);
+  if constexpr (kWeights == common::Weights::first) {
+    x = common::made_now(x);
+    residual = common::made_now(residual);
+  }
   common::wait_for_previous();
-  common::read_row(common::own_vectors(o.x, o.x_step), o.vectors, in);
+  if constexpr (kWeights == common::Weights::first) common::let_next_start();
+  common::read_row(x, o.vectors, in);
   common::read_row(static_cast<const uint4*>(residual), o.vectors, added);
   if constexpr (kWeights == common::Weights::second) common::read_row(weight, o.vectors, weights);
-  common::let_next_start();
+  if constexpr (kWeights != common::Weights::first) common::let_next_start();
   uint4* out = nullptr;
   if constexpr (kWeights != common::Weights::last)
     out = common::made_now(common::own_vectors(o.out, o.out_step));
