@@ -1,12 +1,13 @@
 """What other libraries need for the operations of kernels/, on this GPU, in this run.
 
-    gpu_peers.py --out FOLDER [--op NAME …] [--tokens N …] [--hidden N …] [--dtype bf16|fp16 …]
+    gpu_peers.py --out FOLDER [--hub HUB] [--op NAME …] [--tokens N …] [--hidden N …] [--dtype bf16|fp16 …]
 
 Contenders are PyTorch (eager and compiled), plain Triton kernels, and, where they are installed, liger-kernel,
-flashinfer and quack-kernels. Their versions are written beside the times, and why one could not be measured. The
-method is that of `kernels bench`: many calls in one CUDA graph, each with operands of its own, events around its
-replay, the cache filled with other things before it (`cold`), or one set of operands that stays there (`warm`).
-tests/gpu/tables.py puts FOLDER/peers.json beside our times.
+flashinfer and quack-kernels. Their versions are written beside the times, and why one could not be measured. With
+`--hub`, a folder of built repositories, ours are one of them (`kernels`), by apache-tvm-ffi: what is compared comes
+from one program. The method is that of `kernels bench`: many calls in one CUDA graph, each with operands of its own,
+events around its replay, the cache filled with other things before it (`cold`), or one set of operands that stays
+there (`warm`). tests/gpu/tables.py puts FOLDER/peers.json into its tables.
 """
 
 import argparse
@@ -246,12 +247,47 @@ def triton_contenders():
     return contenders
 
 
-def all_contenders():
+def our_contenders(hub):
+    """The CUDA variants that were built here."""
+    import tvm_ffi
+
+    def load(name):
+        found = sorted((hub / name / "build").glob("*-cu[0-9]*/*.so"))
+        if not found:
+            raise FileNotFoundError(f"{hub / name} has no CUDA variant")
+        return tvm_ffi.load_module(str(found[0]))
+
+    def fp8_parts(o):
+        return torch.empty_like(o["x"], dtype=torch.float8_e4m3fn), torch.empty(o["x"].shape[0], dtype=torch.float32, device=DEVICE)
+
+    def rope_parts(o):
+        tokens = o["query"].shape[0]
+        return [*(o[name].view(tokens, -1, HEAD_DIM) for name in ("query", "key")), o["positions"], o["cache"].to(o["query"].dtype)]
+
+    activation, norm, layer_norm, softmax, fp8, rotary = (
+        load(name) for name in ("activation", "rmsnorm", "layer-norm", "softmax", "quantize-fp8", "rotary"))
+    return {
+        "silu_and_mul": lambda o: activation.silu_and_mul(o["out"], o["x"]),
+        "gelu_and_mul": lambda o: activation.gelu_and_mul(o["out"], o["x"]),
+        "gelu_tanh_and_mul": lambda o: activation.gelu_tanh_and_mul(o["out"], o["x"]),
+        "rms_norm": lambda o: norm.rms_norm(o["out"], o["x"], o["weight"], EPS),
+        "fused_add_rms_norm": lambda o: norm.fused_add_rms_norm(o["x"], o["residual"], o["weight"], EPS),
+        "layer_norm": lambda o: layer_norm.layer_norm(o["out"], o["x"], o["weight"], o["bias"], EPS),
+        "softmax": lambda o: softmax.softmax(o["out"], o["x"]),
+        "fp8_quant": (fp8_parts, lambda o: fp8.quantize_fp8_per_token(*o["parts"], o["x"])),
+        "rope": (rope_parts, lambda o: rotary.rotary_neox(*o["parts"])),
+    }
+
+
+def all_contenders(hub):
     """{contender: {op: function, or (what is prepared from the operands, function)}}, and why others are not there."""
     contenders, absent = {"eager": EAGER}, {}
     contenders["compile"] = {op: torch.compile(function, dynamic=False) for op, function in EAGER.items()}
-    for name, make in (("flashinfer", flashinfer_contenders), ("flashinfer_pdl", flashinfer_pdl_contenders),
-                       ("liger", liger_contenders), ("quack", quack_contenders)):
+    makers = [("flashinfer", flashinfer_contenders), ("flashinfer_pdl", flashinfer_pdl_contenders), ("liger", liger_contenders),
+              ("quack", quack_contenders)]
+    if hub is not None:
+        makers.append(("kernels", lambda: our_contenders(hub)))
+    for name, make in makers:
         try:
             contenders[name] = make()
         except Exception as error:
@@ -300,9 +336,10 @@ class Timer:
         sets = [make()]
         for _ in range(3):
             kept = [run(sets[0])]
-        # As many as take a millisecond at half of the memory's rate: what a replay itself takes counts for little.
+        # As many as take a millisecond at half of the memory's rate, or 600 of the shortest: what a replay itself takes
+        # counts for little.
         bytes_each = sum(part.numel() * part.element_size() for part in sets[0].values() if torch.is_tensor(part)) or 1
-        calls = max(min(int(1.5e9 / bytes_each), 100), 2)
+        calls = max(min(int(1.5e9 / bytes_each), 600), 2)
         sets += [make() for _ in range(calls - 1)] if cold else []
         graph = torch.cuda.CUDAGraph()
         kept = []
@@ -349,6 +386,7 @@ def save(out, rows, absent, failures):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--hub", type=Path)
     parser.add_argument("--op", action="append", default=[])
     parser.add_argument("--tokens", type=int, action="append", default=[])
     parser.add_argument("--hidden", type=int, action="append", default=[])
@@ -358,7 +396,7 @@ def main():
     torch.manual_seed(1)
     # Every shape is compiled for itself, however many there are.
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1 << 20
-    contenders, absent = all_contenders()
+    contenders, absent = all_contenders(options.hub)
     timer, rows, failures = Timer(), [], {}
     for (op, dtype, tokens, hidden), modes in cells_of(options).items():
         for name, functions in contenders.items():

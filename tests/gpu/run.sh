@@ -196,7 +196,7 @@ tables_part() {
   if python3 -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
     # shellcheck disable=SC2086
     lines=20 step peers timeout 3000 python3 "$folder/gpu_peers.py" --cells "$folder/peers-h100.csv" --out "$results/tables" \
-      ${KERNELS_PEERS:-}
+      --hub "$folder/hub" ${KERNELS_PEERS:-}
   fi
   lines=400 step tables.md python3 "$folder/tables.py" write "$results/tables"
   tar -C "$results" -czf "$results/tables.tar.gz" tables && rm -rf "$results/tables"

@@ -3,9 +3,11 @@
     tables.py measure --program kernels --provider libtvm_ffi.so --hub HUB --out DIR [--kernel NAME …] [--most-tokens N]
                       [--dependent]
     tables.py write DIR [DIR…] > kernels/README.md
+    tables.py pages DIR [DIR…]
 
 `measure` needs a GPU; it leaves one results file of `kernels bench` for each kernel, and a second one with
-`--dependent`, where kernels are launched with programmatic dependent launch. `write` needs only those files.
+`--dependent`, where kernels are launched with programmatic dependent launch. `write` and `pages`, which puts what was
+measured into the README of each kernel, need only those files.
 peers-h100.csv has what other libraries reached on one NVIDIA H100 80GB HBM3 (driver 580.159.04, PyTorch 2.11, Triton
 3.6, nvcc 13.0), by the same method: calls inside CUDA graphs, `cold` with nothing of the operands in the cache. Its
 `best_peer` may use programmatic dependent launch, its `best_nonpdl_peer` does not, so the first is compared with our
@@ -78,7 +80,8 @@ def peers():
 
 
 def peers_now(folders):
-    """What tests/bench/gpu_peers.py measured beside us, in the form of `peers`, and the text that says with what."""
+    """What tests/bench/gpu_peers.py measured beside us, in the form of `peers` with our own time as `ours_us`, and the text
+    that says with what."""
     cells, texts = {}, []
     for folder in folders:
         file = Path(folder) / "peers.json"
@@ -87,6 +90,9 @@ def peers_now(folders):
         found = json.loads(file.read_text())
         for row in found["rows"]:
             best = cells.setdefault((row["op"], row["dtype"], row["tokens"], row["hidden"]), {}).setdefault(row["mode"], {})
+            if row["contender"] == "kernels":
+                best["ours_us"] = row["us"]
+                continue
             for which in ("best_peer", "best_nonpdl_peer"):
                 if which == "best_nonpdl_peer" and row["contender"].endswith("_pdl"):
                     continue
@@ -171,7 +177,27 @@ def amount(value):
     return "–" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
-def beside_peer(ours, modes, which):
+def share_of_limit(result, limit_of):
+    """Percent of the limit of `limit_of`, cold; None without both."""
+    us, limit = median_us(result, "cold") if result else None, median_us(limit_of, "limit")
+    return None if us is None or limit is None else limit / us * 100
+
+
+class Miss:
+    """A goal that a cell does not reach, or another library that is ahead of it."""
+
+    def __init__(self, key, how, ours, wanted, beside="", peer=None):
+        self.key, self.how, self.ours, self.wanted, self.beside, self.peer = key, how, ours, wanted, beside, peer
+
+    def line(self):
+        op, dtype, tokens, hidden = self.key
+        shape = f"| `{OPERATIONS[op].function}` | {dtype} | {tokens} x {hidden} |"
+        if self.peer is None:
+            return f"{shape} {self.ours} | {self.wanted} | {self.beside} |"
+        return f"{shape} {self.how} | {amount(self.ours)} | {amount(self.wanted)} | {self.peer} | {self.wanted / self.ours:.3f}x |"
+
+
+def beside_peer(key, ours, modes, which, how=""):
     """How our times, {mode: us}, compare with those of `which` of the CSV's columns, as text; and where they are behind."""
     texts, misses = [], []
     for mode, us in ours.items():
@@ -182,46 +208,55 @@ def beside_peer(ours, modes, which):
         best = float(row[f"{which}_us"])
         texts.append(f"{best / us:.2f}x {row[which]}")
         if us > best * 1.005:
-            misses.append(f"{mode}: {row[which]} needs {amount(best)} us, this {amount(us)} us")
+            misses.append(Miss(key, mode + how, us, best, peer=row[which]))
     return " / ".join(texts) if set(texts) != {"–"} else "–", misses
 
 
+def missed_goals(key, result, dependent):
+    """The text of a cell's goal, and what it misses of it."""
+    op, _, tokens, hidden = key
+    share, dependent_share = share_of_limit(result, result), share_of_limit(dependent, result)
+    beside = "" if dependent_share is None else f"{dependent_share:.1f} %"
+    if tokens == 1 and hidden in OPERATIONS[op].few:
+        goals = OPERATIONS[op].few[hidden]
+        times = [median_us(each, "cold") if each else None for each in (result, dependent)]
+        misses = [Miss(key, "", f"{ours:.2f} us{how}", f"{goal:.2f} us") for ours, goal, how in zip(times, goals, ("", ", dependent"))
+                  if ours is not None and ours > goal + 0.005]
+        return f"{goals[0]:.2f} / {goals[1]:.2f} us", misses
+    goal = goal_percent(op, tokens, hidden)
+    if goal is None:
+        return "–", []
+    return f"{goal} %", [Miss(key, "", f"{share:.1f} %", f"{goal} %", beside)] if share is not None and share < goal - 0.05 else []
+
+
 def cell_text(key, result, dependent, modes, now):
-    """One row of a table, and what of it misses a goal. `dependent` may be None. `modes` has the peers of the CSV, `now`
-    those of this run."""
+    """One row of a table, and what of it misses a goal or is behind. `dependent` may be None. `modes` has the peers of the
+    CSV, `now` those of this run."""
     op, dtype, tokens, hidden = key
     for each in (result, dependent):
         if each is not None and each["verdict"] != "right":
-            return f"| {tokens} | {hidden} | {dtype} | {each['verdict']}: {each['reason']} | | | | | | | |", [each["verdict"]]
-    cold = median_us(result, "cold")
-    share = result["share_of_limit"]["value"] * 100 if result["share_of_limit"] else None
-    dependent_cold = median_us(dependent, "cold") if dependent else None
-    goal = goal_percent(op, tokens, hidden)
-    misses = []
-    goal_text = f"{goal} %" if goal else "–"
-    if goal and share is not None and share < goal - 0.05:
-        misses.append(f"{share:.1f} % of the limit in place of {goal} %")
-    if tokens == 1 and hidden in OPERATIONS[op].few:
-        few = OPERATIONS[op].few[hidden]
-        goal_text = f"{few[0]:.2f} / {few[1]:.2f} us"
-        for ours, least, how in ((cold, few[0], ""), (dependent_cold, few[1], " with dependent launch")):
-            if ours is not None and ours > least + 0.005:
-                misses.append(f"{ours:.2f} us in place of {least:.2f} us{how}")
-    plain_peer, behind = beside_peer({mode: median_us(result, mode) for mode in ("cold", "warm")}, modes, "best_nonpdl_peer")
+            return f"| {tokens} | {hidden} | {dtype} | {each['verdict']}: {each['reason']} |" + " |" * (10 if now is not None else 9), [
+                Miss(key, "", each["verdict"], "right")]
+    goal_text, misses = missed_goals(key, result, dependent)
+    plain_peer, behind = beside_peer(key, {mode: median_us(result, mode) for mode in ("cold", "warm")}, modes, "best_nonpdl_peer")
     misses += behind
     dependent_peer = "–"
     if dependent:
-        dependent_peer, behind = beside_peer({mode: median_us(dependent, mode) for mode in ("cold", "warm")}, modes, "best_peer")
-        misses += [f"with dependent launch, {text}" for text in behind]
-    now_text, behind = beside_peer({"cold": cold}, now, "best_nonpdl_peer")
-    misses += [f"in this run, {text}" for text in behind]
-    if dependent and now:
-        text, behind = beside_peer({"cold": dependent_cold}, now, "best_peer")
-        now_text += f" / {text}"
-        misses += [f"in this run, with dependent launch, {text}" for text in behind]
-    shown = "–" if share is None else f"{share:.1f} %"
-    return (f"| {tokens} | {hidden} | {dtype} | {amount(cold)} | {amount(median_us(result, 'warm'))} | {amount(dependent_cold)} "
-            f"| {shown} | {goal_text} | {plain_peer} | {dependent_peer} | {now_text} |", misses)
+        dependent_peer, behind = beside_peer(key, {mode: median_us(dependent, mode) for mode in ("cold", "warm")}, modes, "best_peer",
+                                             ", dependent")
+        misses += behind
+    shares = [share_of_limit(each, result) for each in (result, dependent)]
+    share, dependent_share = ("–" if each is None else f"{each:.1f} %" for each in shares)
+    text = (f"| {tokens} | {hidden} | {dtype} | {amount(median_us(result, 'cold'))} | {amount(median_us(result, 'warm'))} | {share} "
+            f"| {goal_text} | {amount(median_us(dependent, 'cold') if dependent else None)} | {dependent_share} | {plain_peer} "
+            f"| {dependent_peer} |")
+    if now is not None:
+        # Both by the same program, so that what it adds to every call is on both sides.
+        ours = {mode: row.get("ours_us") for mode, row in now.items()}
+        now_text, behind = beside_peer(key, ours, now, "best_nonpdl_peer", ", this run")
+        text += f" {now_text} |"
+        misses += behind
+    return text, misses
 
 
 HEAD = """# Kernels
@@ -249,6 +284,52 @@ references in every run of the tests; `tests/gpu/run.sh` does the same on a GPU.
 """
 
 
+# Why goals are missed: a text for each of the groups, and which cells it is for.
+REASONS = [
+    (lambda op, tokens: tokens == 128 and op in ("rms_norm", "fused_add_rms_norm", "layer_norm", "softmax", "fp8_quant"),
+     """128 rows, a block each: one wave on 132 multiprocessors. Each block reads, reduces and writes once, and nothing
+hides the reduction: shuffles, one barrier and what follows it take 0.2 us (float8) to 1.2 us (layer_norm of 16,384 columns)
+that a stream does not need. With dependent launch the next kernel's beginning hides it. Tried: four sums side by side and the
+warps' results read eight at once (kept, 0.09 us of one row), weights and addresses ahead of the row (kept)."""),
+    (lambda op, tokens: op == "rope" and tokens < 4096,
+     """A position is read before the cosines that it leads to: two latencies of the memory, one behind the other,
+where a stream has one. Tried: four heads a thread, one head a thread with 1,024 tokens (9.2 in place of 8.7 us), addresses
+made ahead of the wait (no change), the signal to the next kernel right behind the wait (128 tokens no better, one token
+1.27 in place of 1.01 us with dependent launch)."""),
+    (lambda op, tokens: op == "layer_norm" and tokens == 1024,
+     """Two sums and two operands of weights need 40 registers: from 4,096 columns on 1,024 rows are 1.3 to 2.6 waves of
+blocks, the last of which is not full. Tried: 32 registers with weights read last (7.23 in place of 7.22 us with 4,096
+columns), eight vectors a thread (26.1 in place of 25.2 us with 16,384)."""),
+    (lambda op, tokens: op in ("layer_norm", "softmax", "fp8_quant") and tokens >= 4096,
+     """What a stream overlaps and a row does not: the first rows' reads and the last rows' reductions, 0.2 to 0.4 us of
+18 to 24. Tried: one vector a thread in blocks of 512 (softmax 24.4 in place of 23.9 us, float8 18.4 in place of 18.2),
+layer_norm with weights read last (24.6 in place of 23.9) and without the instructions of dependent launch (24.5)."""),
+    (lambda op, tokens: op in ("rms_norm", "fused_add_rms_norm") and tokens >= 1024,
+     """What limits it is not known. It is neither the instructions of dependent launch (without them the same to
+0.1 %) nor waves that are not full (there are 8 to 250). The fused form reads and writes two rows each, so that
+the memory changes between reading and writing more often."""),
+]
+
+
+def write_goals(misses, cells):
+    goals = [miss for miss in misses if miss.peer is None]
+    print(f"### Goals that are missed\n\nIn {len({miss.key for miss in goals})} of {len(cells)} cells with a goal.\n")
+    print("| function | type | tokens x size | reached | goal | with dependent launch |\n|---|---|---|---|---|---|")
+    print("\n".join(miss.line() for miss in goals) + "\n")
+    for applies, text in REASONS:
+        names = sorted({f"`{OPERATIONS[miss.key[0]].function}`" for miss in goals if applies(miss.key[0], miss.key[2])})
+        tokens = sorted({miss.key[2] for miss in goals if applies(miss.key[0], miss.key[2])})
+        if names:
+            print(f"- {', '.join(names)}, {', '.join(f'{count:,}' for count in tokens)} tokens. {' '.join(text.split())}")
+
+
+def write_behind(misses, compared):
+    behind = [miss for miss in misses if miss.peer is not None]
+    print(f"\n### Where another library is ahead\n\nBy more than 0.5 %, in {len({miss.key for miss in behind})} of {compared} cells.\n")
+    print("| function | type | tokens x size | cache | this, us | other, us | other | ratio |\n|---|---|---|---|---|---|---|---|")
+    print("\n".join(miss.line() for miss in behind))
+
+
 def write(folders):
     rows, dependent, devices = read_results(folders)
     of_file, (now, texts) = peers(), peers_now(folders)
@@ -261,28 +342,84 @@ def write(folders):
         print(f"{name}, {day}, by `tests/gpu/run.sh run FOLDER tables`.")
     print("""
 Median of calls inside CUDA graphs, in microseconds; `cold`: nothing of the operands in the cache; `warm`: all of them.
-The limit is the fastest of up to eighteen plain streams of the same traffic in the same state of the cache, sampled in
-the same turns. `dependent`: cold, with programmatic dependent launch. `peer`: how many times faster than the best
-other library that does without dependent launch, cold / warm; `peer, dependent`: the same with it, against the best of
-all. A goal of two times is for one token without and with it.
+The limit is the fastest of up to eighteen plain streams of the same traffic in the same state of the cache, without
+dependent launch, sampled in the same turns. `dependent`: cold, with programmatic dependent launch, and its share of that
+limit. `peer`: how many times faster than the best other library that does without dependent launch, cold / warm; `peer,
+dependent`: the same with it, against the best of all. A goal of two times is for one token without and with it.
+
+These peers are those of `tests/gpu/peers-h100.csv`, measured on another day by another program; names that end in `_pdl`
+use dependent launch. What they differ by from other programs is not known below 5 us.
 """)
-    print("\n".join(["These peers are those of `tests/gpu/peers-h100.csv`; names that end in `_pdl` use dependent launch. `this run`:",
-                     "the best of those that `tests/bench/gpu_peers.py` measured beside this, cold, without / with it.", ""] + texts) + "\n")
+    now = {key: modes for key, modes in now.items() if any("ours_us" in row for row in modes.values())}
+    if now:
+        print("`this run`: against the best of those without dependent launch that `tests/bench/gpu_peers.py` measured beside this, "
+              "both by that program.\n")
+        print("\n".join(texts) + "\n")
     misses = []
     for op in OPERATIONS:
         keys = sorted(key for key in rows if key[0] == op)
         if not keys:
             continue
         print(f"### {OPERATIONS[op].function}\n")
-        print("| tokens | size | type | cold | warm | dependent | of the limit | goal | peer | peer, dependent | this run |\n|---|---|---|---|---|---|---|---|---|---|---|")
+        print("| tokens | size | type | cold | warm | of the limit | goal | dependent | of the limit | peer | peer, dependent |"
+              + (" this run |" if now else "") + "\n|" + "---|" * (12 if now else 11))
         for key in keys:
-            text, missed = cell_text(key, rows[key], dependent.get(key), of_file.get(key, {}), now.get(key, {}))
+            text, missed = cell_text(key, rows[key], dependent.get(key), of_file.get(key, {}), now.get(key, {}) if now else None)
             print(text)
-            misses += [(key, miss) for miss in missed]
+            misses += missed
         print()
-    print(f"### Goals that are missed\n\n{len(misses)} in {len(rows)} cells.\n")
-    for (op, dtype, tokens, hidden), miss in misses:
-        print(f"- `{OPERATIONS[op].function}` {dtype} {tokens} x {hidden}: {miss}")
+    write_goals(misses, [key for key in rows if missed_goals(key, rows[key], None)[0] != "–"])
+    write_behind(misses, sum(key in of_file for key in rows))
+
+
+def page_table(op, rows, dependent):
+    """The table of one function in its kernel's README: tokens down, sizes across, bfloat16."""
+    keys = [key for key in rows if key[0] == op and key[1] == "bf16"]
+    sizes = sorted({key[3] for key in keys})
+    lines = ["| tokens | " + " | ".join(f"{size:,}" for size in sizes) + " |", "|" + "---|" * (len(sizes) + 1)]
+    for tokens in sorted({key[2] for key in keys}):
+        cells = []
+        for size in sizes:
+            key = (op, "bf16", tokens, size)
+            us = median_us(rows[key], "cold") if key in rows else None
+            if us is None:
+                cells.append("–")
+                continue
+            digits = 2 if us < 100 else 1 if us < 1000 else 0
+            text = f"{us:.{digits}f} us, {share_of_limit(rows[key], rows[key]):.1f} %"
+            beside = median_us(dependent[key], "cold") if key in dependent else None
+            cells.append(text if beside is None else f"{text} ({beside:.2f} us)")
+        lines.append(f"| {tokens:,} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def replace_tables(lines, tables, when):
+    """`lines` of a README with its tables of tokens, in their order, replaced, and the day and machine of its measurements."""
+    out, tables, skips = [], list(tables), False
+    for line in lines:
+        if line.startswith("| tokens |"):
+            out += tables.pop(0)
+            skips = True
+        elif skips and line.startswith("|"):
+            continue
+        else:
+            skips = False
+            out.append(f"On an {when}, bfloat16, by `tests/gpu/tables.py`: median of calls inside" if line.startswith("On an NVIDIA") else line)
+    if tables:
+        raise SystemExit(f"{len(tables)} tables more than the page has")
+    return out
+
+
+def pages(folders):
+    """Writes what was measured into the README of each kernel."""
+    rows, dependent, devices = read_results(folders)
+    when = " and ".join(f"{name}, {day}" for name, day in sorted(devices.items()))
+    for kernel in sorted({operation.kernel for operation in OPERATIONS.values()}):
+        file = HERE.parent.parent / "kernels" / kernel.replace("-", "_") / "README.md"
+        tables = [page_table(op, rows, dependent) for op, operation in OPERATIONS.items()
+                  if operation.kernel == kernel and any(key[0] == op for key in rows)]
+        if tables:
+            file.write_text("\n".join(replace_tables(file.read_text().rstrip("\n").split("\n"), tables, when)) + "\n")
 
 
 def main():
@@ -296,11 +433,11 @@ def main():
     command.add_argument("--budget", type=float, default=0.4)
     command.add_argument("--device", default="cuda")
     command.add_argument("--dependent", action="store_true")
-    command = commands.add_parser("write")
-    command.add_argument("folders", nargs="+")
+    for name in ("write", "pages"):
+        commands.add_parser(name).add_argument("folders", nargs="+")
     options = parser.parse_args()
-    if options.command == "write":
-        return write(options.folders)
+    if options.command != "measure":
+        return {"write": write, "pages": pages}[options.command](options.folders)
     return measure(options)
 
 
