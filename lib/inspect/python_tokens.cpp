@@ -90,8 +90,17 @@ std::string plain_encoding(std::string_view name) {
   return out;
 }
 
-/// Whether Python reads the same text by this name as by UTF-8. Names: Python's `encodings.aliases`.
+/// Whether it is this name or, as Emacs has it, followed by a dash and how lines end.
+bool is_or_begins(std::string_view declared, std::string_view name) {
+  std::string dashed(declared);
+  std::ranges::replace(dashed, '_', '-');
+  return dashed == name || dashed.starts_with(std::string(name) + "-");
+}
+
+/// Whether Python reads the same text by this name as by UTF-8. Names: what its tokeniser knows by itself,
+/// and `encodings.aliases`.
 bool reads_as_utf8(std::string_view declared, bool is_ascii) {
+  static constexpr std::array<std::string_view, 3> latin = {"latin-1", "iso-8859-1", "iso-latin-1"};
   static constexpr std::array<std::string_view, 7> utf8 = {"utf_8",     "utf8",      "utf",    "u8",
                                                            "utf8_ucs2", "utf8_ucs4", "cp65001"};
   static constexpr std::array<std::string_view, 16> like_ascii = {
@@ -99,8 +108,9 @@ bool reads_as_utf8(std::string_view declared, bool is_ascii) {
       "8859",  "iso8859",  "cp819", "iso8859_1", "iso_8859_1", "cp1252", "windows_1252", "1252"};
   const auto name = plain_encoding(declared);
   const auto is_in = [&](const auto& names) { return std::ranges::find(names, name) != names.end(); };
-  return name.empty() || is_in(utf8) || name.starts_with("utf_8_") || declared.starts_with("utf-8-") ||
-         (is_ascii && is_in(like_ascii));
+  const auto begins = [&](std::string_view known) { return is_or_begins(declared, known); };
+  return name.empty() || is_in(utf8) || begins("utf-8") ||
+         (is_ascii && (is_in(like_ascii) || std::ranges::any_of(latin, begins)));
 }
 
 bool is_string_prefix(std::string_view word) {

@@ -196,6 +196,7 @@ TEST_CASE("layer source: broken texts and texts over a limit are refused", "[ins
       {"not UTF-8", "# \xff\n", Errc::corrupt},
       {"another encoding", "# -*- coding: utf-7 -*-\n", Errc::unsupported},
       {"an encoding that is none", "# coding: utf.8\n", Errc::unsupported},
+      {"a line end behind what is none", "# coding: -utf-8-x\n", Errc::unsupported},
       {"an encoding in which the text would be another", "# coding: latin-1\n# \u00e9\n", Errc::unsupported},
       {"too long", times(1 << 20, "#") + "\n", Errc::unsupported},
       {"brackets too deep", "a = " + times(101, "(") + times(101, ")") + "\n", Errc::unsupported},
@@ -217,7 +218,8 @@ TEST_CASE("layer source: every name that Python knows UTF-8 by, and others where
     CAPTURE(name);
     CHECK(read_layer_source("# vim: fileencoding=" + std::string(name) + " :\nx = '\u00e9'\n"));
   }
-  for (const char* name : {"ascii", "us-ascii", "646", "latin-1", "iso-8859-1", "l1", "cp1252"}) {
+  for (const char* name : {"ascii", "us-ascii", "646", "latin-1", "iso-8859-1", "l1", "cp1252", "latin_1-unix",
+                           "iso-latin-1", "iso-8859-1-dos"}) {
     CAPTURE(name);
     CHECK(read_layer_source("#!/usr/bin/python\n# coding: " + std::string(name) + "\nx = 1\n"));
   }
