@@ -6,12 +6,11 @@
 #include <string>
 #include <string_view>
 
-#include <fcntl.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "kernels/base/secret.h"
+#include "kernels/base/spawn.h"
 
 namespace kernels::app {
 
@@ -38,55 +37,19 @@ Error missing(const std::string& what, const std::string& package) {
       .with_hint("install the package `" + package + "`, or leave out `--rasterized` for SVG files only");
 }
 
-/// posix_spawn's attributes and actions, released together.
-class SpawnSetup {
- public:
-  SpawnSetup() {
-    posix_spawn_file_actions_init(&actions_);
-    posix_spawnattr_init(&attributes_);
-    posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions_, STDERR_FILENO, STDOUT_FILENO);  // stdout is for results
-    sigset_t none;
-    sigemptyset(&none);
-    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK);
-    posix_spawnattr_setsigmask(&attributes_, &none);
-  }
-  SpawnSetup(const SpawnSetup&) = delete;
-  SpawnSetup& operator=(const SpawnSetup&) = delete;
-  ~SpawnSetup() {
-    posix_spawn_file_actions_destroy(&actions_);
-    posix_spawnattr_destroy(&attributes_);
-  }
-  const posix_spawn_file_actions_t* actions() const { return &actions_; }
-  const posix_spawnattr_t* attributes() const { return &attributes_; }
-
- private:
-  posix_spawn_file_actions_t actions_;
-  posix_spawnattr_t attributes_;
-};
-
-std::vector<char*> pointers_to(std::vector<std::string>& texts) {
-  std::vector<char*> out;
-  for (auto& text : texts)
-    out.push_back(text.data());
-  out.push_back(nullptr);
-  return out;
-}
-
-/// Runs a program to its end. It stays in our group of processes, so that Ctrl-C reaches it too.
+/// Runs a program to its end.
 Status run(std::vector<std::string> arguments) {
-  const SpawnSetup setup;
-  auto environment = environment_without_tokens();
-  pid_t pid = 0;
-  const int code = posix_spawn(&pid, arguments[0].c_str(), setup.actions(), setup.attributes(),
-                               pointers_to(arguments).data(), pointers_to(environment).data());
-  if (code != 0) return fail(system_error("start", arguments[0], code));
+  SpawnSetup setup(ProcessGroup::ours);
+  setup.hand(STDERR_FILENO, STDOUT_FILENO);  // stdout is for results
+  const auto program = arguments[0];
+  auto pid = setup.start(std::move(arguments), environment_without_tokens());
+  if (!pid) return std::unexpected(std::move(pid).error());
   int status = 0;
-  while (waitpid(pid, &status, 0) < 0)
-    if (errno != EINTR) return fail(system_error("wait for", arguments[0], errno));
+  while (waitpid(*pid, &status, 0) < 0)
+    if (errno != EINTR) return fail(system_error("wait for", program, errno));
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
   return fail(Error(Errc::io,
-                    "`" + arguments[0] + "` " +
+                    "`" + program + "` " +
                         (WIFSIGNALED(status) ? "was killed by signal " + std::to_string(WTERMSIG(status))
                                              : "ended with status " + std::to_string(WEXITSTATUS(status)))));
 }

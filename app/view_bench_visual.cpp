@@ -15,6 +15,7 @@ namespace {
 constexpr double kPictureWidth = 960;
 constexpr double kLeft = 24;
 constexpr double kRight = kPictureWidth - 130;  // behind it: what a bar stands for
+constexpr double kLength = kRight - kLeft;      // of the longest bar
 constexpr double kTop = 74;
 constexpr double kRow = 70;
 constexpr double kBar = 16;
@@ -117,11 +118,10 @@ Picture SpeedPictures::empty_picture(const std::string& what) const {
 
 namespace {
 
-/// Where the two bars of a pair begin, and how far the longest one reaches.
+/// Where the two bars of a pair are.
 struct Lane {
   double kernel_y;
   double other_y;
-  static constexpr double kLength = kRight - kLeft;
 };
 
 Lane lane_of(std::size_t row) {
@@ -138,70 +138,76 @@ void draw_words(Picture& picture, const Lane& lane, const std::string& name, con
   picture.text({kRight + 12, lane.other_y + kBaseline}, other, Anchor::start, "muted");
 }
 
-/// What share of a round each of a pair needs.
-struct Finish {
+/// How far the bars of a pair reach, of 1.
+struct Reach {
   double kernel;
   double other;
 };
 
-Finish finish_of(double ns, double other_ns) {
+Reach reach_of_times(double ns, double other_ns) {
   const double slower = std::max(ns, other_ns);
-  return {.kernel = kFinish * ns / slower, .other = kFinish * other_ns / slower};
+  return {.kernel = ns / slower, .other = other_ns / slower};
+}
+
+void draw_bar(Picture& picture, double y, double reach, std::string_view kind) {
+  picture.box(kLeft, y, kLength * reach, kBar, kind);
 }
 
 }  // namespace
 
-std::string SpeedPictures::latency(Theme theme) const {
-  auto picture = empty_picture("time of a call: shorter is better");
+template <class DrawBars>
+std::string SpeedPictures::drawn(Theme theme, const std::string& what, std::string (*amount)(double),
+                                 const DrawBars& draw_bars) const {
+  auto picture = empty_picture(what);
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const auto& row = rows_[i];
     const auto lane = lane_of(i);
-    const double slower = std::max(row.ns, row.other_ns);
-    picture.box(kLeft, lane.kernel_y, Lane::kLength * row.ns / slower, kBar, "kernel");
-    picture.box(kLeft, lane.other_y, Lane::kLength * row.other_ns / slower, kBar, row.kind);
-    draw_words(picture, lane, row.name, row.verdict, time_text(row.ns), time_text(row.other_ns));
+    draw_bars(picture, row, lane.kernel_y, lane.other_y);
+    draw_words(picture, lane, row.name, row.verdict, amount(row.ns), amount(row.other_ns));
   }
   return picture.standing_alone(style_of(theme));
+}
+
+std::string SpeedPictures::latency(Theme theme) const {
+  return drawn(theme, "time of a call: shorter is better", time_text,
+               [](Picture& picture, const Row& row, double kernel_y, double other_y) {
+                 const auto reach = reach_of_times(row.ns, row.other_ns);
+                 draw_bar(picture, kernel_y, reach.kernel, "kernel");
+                 draw_bar(picture, other_y, reach.other, row.kind);
+               });
 }
 
 std::string SpeedPictures::throughput(Theme theme) const {
-  auto picture = empty_picture("calls in a second: longer is better");
-  for (std::size_t i = 0; i < rows_.size(); ++i) {
-    const auto& row = rows_[i];
-    const auto lane = lane_of(i);
-    const double faster = std::min(row.ns, row.other_ns);
-    picture.box(kLeft, lane.kernel_y, Lane::kLength * faster / row.ns, kBar, "kernel");
-    picture.box(kLeft, lane.other_y, Lane::kLength * faster / row.other_ns, kBar, row.kind);
-    draw_words(picture, lane, row.name, row.verdict, calls_text(row.ns), calls_text(row.other_ns));
-  }
-  return picture.standing_alone(style_of(theme));
+  return drawn(theme, "calls in a second: longer is better", calls_text,
+               [](Picture& picture, const Row& row, double kernel_y, double other_y) {
+                 // The one of the two that is slower makes the fewer calls.
+                 const auto reach = reach_of_times(row.other_ns, row.ns);
+                 draw_bar(picture, kernel_y, reach.kernel, "kernel");
+                 draw_bar(picture, other_y, reach.other, row.kind);
+               });
 }
 
-template <class DrawBar>
-std::string SpeedPictures::race(Theme theme, const DrawBar& draw_bar) const {
-  auto picture = empty_picture("who is done first");
-  for (std::size_t i = 0; i < rows_.size(); ++i) {
-    const auto& row = rows_[i];
-    const auto lane = lane_of(i);
-    const auto finish = finish_of(row.ns, row.other_ns);
-    picture.box(kLeft, lane.kernel_y, Lane::kLength, kBar, "track");
-    picture.box(kLeft, lane.other_y, Lane::kLength, kBar, "track");
-    draw_bar(picture, lane.kernel_y, "kernel", finish.kernel);
-    draw_bar(picture, lane.other_y, row.kind, finish.other);
-    draw_words(picture, lane, row.name, row.verdict, time_text(row.ns), time_text(row.other_ns));
-  }
-  return picture.standing_alone(style_of(theme));
+template <class DrawRunner>
+std::string SpeedPictures::race(Theme theme, const DrawRunner& draw_runner) const {
+  return drawn(theme, "who is done first", time_text,
+               [&](Picture& picture, const Row& row, double kernel_y, double other_y) {
+                 const auto reach = reach_of_times(row.ns, row.other_ns);
+                 for (double y : {kernel_y, other_y})
+                   draw_bar(picture, y, 1, "track");
+                 draw_runner(picture, kernel_y, "kernel", kFinish * reach.kernel);
+                 draw_runner(picture, other_y, row.kind, kFinish * reach.other);
+               });
 }
 
 std::string SpeedPictures::animation(Theme theme) const {
   return race(theme, [](Picture& picture, double y, std::string_view kind, double finish) {
-    picture.growing_box(kLeft, y, Lane::kLength, kBar, kind, finish, kRoundSeconds);
+    picture.growing_box(kLeft, y, kLength, kBar, kind, finish, kRoundSeconds);
   });
 }
 
 std::string SpeedPictures::animation_at(double moment, Theme theme) const {
   return race(theme, [moment](Picture& picture, double y, std::string_view kind, double finish) {
-    picture.box(kLeft, y, Lane::kLength * std::min(moment / finish, 1.0), kBar, kind);
+    draw_bar(picture, y, std::min(moment / finish, 1.0), kind);
   });
 }
 

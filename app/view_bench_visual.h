@@ -51,9 +51,13 @@ class SpeedPictures {
   static std::optional<Row> row_of(const bench::ResultRow& row);
   bool any_of(std::string_view kind) const;
 
-  /// `draw_bar(picture, y, kind, share of a round in which it is done)`.
-  template <class DrawBar>
-  std::string race(Theme theme, const DrawBar& draw_bar) const;
+  /// `amount` says a time in words; `draw_bars(picture, row, y of the kernel, y of the other)`.
+  template <class DrawBars>
+  std::string drawn(Theme theme, const std::string& what, std::string (*amount)(double),
+                    const DrawBars& draw_bars) const;
+  /// `draw_runner(picture, y, kind, share of a round in which it is done)`.
+  template <class DrawRunner>
+  std::string race(Theme theme, const DrawRunner& draw_runner) const;
 
   /// With the title, the machine, what the bars are, and room for all pairs of them.
   Picture empty_picture(const std::string& what) const;

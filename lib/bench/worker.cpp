@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -17,6 +16,7 @@
 
 #include "kernels/base/log.h"
 #include "kernels/base/secret.h"
+#include "kernels/base/spawn.h"
 
 #include "frame.h"
 
@@ -99,22 +99,6 @@ struct Running {
   UniqueFd requests;
 };
 
-/// posix_spawn's attributes and actions, released together.
-struct SpawnSetup {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  SpawnSetup() {
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-  }
-  SpawnSetup(const SpawnSetup&) = delete;
-  SpawnSetup& operator=(const SpawnSetup&) = delete;
-  ~SpawnSetup() {
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-  }
-};
-
 /// Moves a descriptor above those that the worker expects, so that the copies below cannot overwrite one
 /// another.
 Status lift(UniqueFd& fd) {
@@ -154,15 +138,6 @@ std::vector<std::string> environment_of(const Launch& launch) {
   return out;
 }
 
-/// As the system wants them: pointers into the texts, and a null at the end.
-std::vector<char*> pointers_to(std::vector<std::string>& texts) {
-  std::vector<char*> out;
-  for (auto& text : texts)
-    out.push_back(text.data());
-  out.push_back(nullptr);
-  return out;
-}
-
 Result<Running> start(const Launch& launch, const WorkerOptions& options) {
   auto asked = request_file(launch.request);
   if (!asked) return std::unexpected(std::move(asked).error());
@@ -173,26 +148,17 @@ Result<Running> start(const Launch& launch, const WorkerOptions& options) {
   if (!requests) return std::unexpected(std::move(requests).error());
   for (UniqueFd* fd : {&*asked, &answer->write, &output->write, &requests->read})
     if (auto lifted = lift(*fd); !lifted) return std::unexpected(std::move(lifted).error());
-  SpawnSetup setup;
-  posix_spawn_file_actions_addopen(&setup.actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&setup.actions, output->write.get(), 1);
-  posix_spawn_file_actions_adddup2(&setup.actions, output->write.get(), 2);
-  posix_spawn_file_actions_adddup2(&setup.actions, asked->get(), kRequestDescriptor);
-  posix_spawn_file_actions_adddup2(&setup.actions, answer->write.get(), kAnswerDescriptor);
-  posix_spawn_file_actions_adddup2(&setup.actions, requests->read.get(), kMoreDescriptor);
-  posix_spawnattr_setflags(&setup.attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
-  posix_spawnattr_setpgroup(&setup.attributes, 0);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&setup.attributes, &none);
+  SpawnSetup setup(ProcessGroup::its_own);
+  setup.hand(output->write.get(), STDOUT_FILENO);
+  setup.hand(output->write.get(), STDERR_FILENO);
+  setup.hand(asked->get(), kRequestDescriptor);
+  setup.hand(answer->write.get(), kAnswerDescriptor);
+  setup.hand(requests->read.get(), kMoreDescriptor);
   std::vector<std::string> arguments = {options.program.string(), std::to_string(getpid())};
   arguments.insert(arguments.end(), launch.arguments.begin(), launch.arguments.end());
-  auto environment = environment_of(launch);
-  pid_t pid = 0;
-  const int code = posix_spawn(&pid, arguments[0].c_str(), &setup.actions, &setup.attributes,
-                               pointers_to(arguments).data(), pointers_to(environment).data());
-  if (code != 0) return fail(system_error("start", arguments[0], code));
-  return Running{WorkerProcess(pid, launch.role), std::move(answer->read), std::move(output->read),
+  auto pid = setup.start(std::move(arguments), environment_of(launch));
+  if (!pid) return std::unexpected(std::move(pid).error());
+  return Running{WorkerProcess(*pid, launch.role), std::move(answer->read), std::move(output->read),
                  std::move(requests->write)};
 }
 

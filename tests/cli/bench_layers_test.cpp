@@ -123,6 +123,27 @@ void wait_for_child(int pid) {
   }
 }
 
+/// The processors that the children of a program stay on, each of those that stay on one.
+std::vector<std::string> processors_of_children(int pid) {
+  auto id = std::to_string(pid);
+  std::istringstream children(text_of("/proc/" + id + "/task/" + id + "/children"));
+  std::vector<std::string> out;
+  for (std::string child; children >> child;) {
+    auto status = text_of("/proc/" + child + "/status");
+    const std::string key = "Cpus_allowed_list:\t";
+    auto at = status.find(key);
+    if (at == std::string::npos) continue;
+    auto allowed = status.substr(at + key.size(), status.find('\n', at) - at - key.size());
+    if (allowed.find_first_of(",-") == std::string::npos) out.push_back(allowed);
+  }
+  return out;
+}
+
+bool has_ended(int pid) {
+  auto stat = text_of("/proc/" + std::to_string(pid) + "/stat");
+  return stat.empty() || has(stat, ") Z ");
+}
+
 std::map<std::string, json> subjects_of(const json& results) {
   std::map<std::string, json> out;
   for (const auto& subject : results["subjects"])
@@ -166,6 +187,32 @@ TEST_CASE("bench layers: kernels for one layer are measured on the same shapes a
     CHECK((*timed)["result"]["timing"]["series"]["cold"]["samples_ns"].size() >= 3);
   }
   CHECK(norms.file() == kProject);
+}
+
+TEST_CASE("bench layers: candidates take turns on one processor", "[cli]") {
+  Norms norms;
+  std::string shapes;
+  for (const char* name : {"a", "b", "c", "d"})
+    shapes += replaced(
+        "[[bench.Norm]]\nname = \"N\"\nsizes = { tokens = 32, hidden = 4096 }\ndtypes = [\"float32\"]\n",
+        "\"N\"", "\"" + std::string(name) + "\"");
+  norms.project(std::string(kProject) + shapes);
+  std::size_t pairs = 0;
+  std::size_t apart = 0;
+  auto run = norms.bench({}, {.meanwhile = [&](int pid) {
+                           while (!has_ended(pid)) {
+                             auto processors = processors_of_children(pid);
+                             if (processors.size() == 2) {
+                               ++pairs;
+                               if (processors[0] != processors[1]) ++apart;
+                             }
+                             std::this_thread::sleep_for(std::chrono::milliseconds(5));
+                           }
+                         }});
+  INFO(run.out << run.err);
+  CHECK(run.status == 0);
+  CHECK(pairs > 0);
+  CHECK(apart == 0);
 }
 
 TEST_CASE("bench layers: --layer needs the kernels of that layer only", "[cli]") {

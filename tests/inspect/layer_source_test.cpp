@@ -218,8 +218,8 @@ TEST_CASE("layer source: every name that Python knows UTF-8 by, and others where
     CAPTURE(name);
     CHECK(read_layer_source("# vim: fileencoding=" + std::string(name) + " :\nx = '\u00e9'\n"));
   }
-  for (const char* name : {"ascii", "us-ascii", "646", "latin-1", "iso-8859-1", "l1", "cp1252", "latin_1-unix",
-                           "iso-latin-1", "iso-8859-1-dos"}) {
+  for (const char* name : {"ascii", "us-ascii", "646", "latin-1", "iso-8859-1", "l1", "cp1252",
+                           "latin_1-unix", "iso-latin-1", "iso-8859-1-dos"}) {
     CAPTURE(name);
     CHECK(read_layer_source("#!/usr/bin/python\n# coding: " + std::string(name) + "\nx = 1\n"));
   }
