@@ -216,7 +216,7 @@ def beside_peer(key, ours, modes, which, how=""):
         texts.append(f"{best / us:.2f}x {row[which]}")
         if us > best * 1.005:
             misses.append(Miss(key, mode + how, us, best, peer=row[which]))
-    return " / ".join(texts) if set(texts) != {"–"} else "–", misses
+    return " / ".join(texts) if set(texts) - {"–"} else "–", misses
 
 
 def missed_goals(key, result, dependent):
@@ -302,7 +302,8 @@ that a stream does not need. With dependent launch the next kernel's beginning h
 warps' results read eight at once (kept, 0.09 us of one row), weights and addresses ahead of the row (kept)."""),
     (lambda op, tokens: op == "rope" and tokens < 4096,
      """A position is read before the cosines that it leads to: two latencies of the memory, one behind the other,
-where a stream has one. Tried: four heads a thread, one head a thread with 1,024 tokens (9.2 in place of 8.7 us), addresses
+where a stream has one; and in the machine code the reads of query and key wait for the position, too, which they do not need.
+Tried: four heads a thread, one head a thread with 1,024 tokens (9.2 in place of 8.7 us), addresses
 made ahead of the wait (no change), the signal to the next kernel right behind the wait (128 tokens no better, one token
 1.27 in place of 1.01 us with dependent launch)."""),
     (lambda op, tokens: op == "layer_norm" and tokens == 1024,
@@ -311,8 +312,8 @@ blocks, the last of which is not full. Tried: 32 registers with weights read las
 columns), eight vectors a thread (26.1 in place of 25.2 us with 16,384)."""),
     (lambda op, tokens: op in ("layer_norm", "softmax", "fp8_quant") and tokens >= 4096,
      """With 4,096 tokens 0.3 to 0.4 us more than the stream, of 13 to 24; likely the first rows' reads and the last rows'
-reductions, which nothing overlaps. Tried: one vector a thread in blocks of 512 (softmax 24.4 in place of 23.9 us, float8 18.4 in place of 18.2),
-layer_norm with weights read last (24.6 in place of 23.9) and without the instructions of dependent launch (24.5)."""),
+reductions, which nothing overlaps. Tried: one vector a thread in blocks of 512 (softmax 24.4 in place of 23.9 us, float8
+18.4 in place of 18.2), layer_norm with weights read last (24.6 in place of 23.9) and without the instructions of dependent launch (24.5)."""),
     (lambda op, tokens: op in ("rms_norm", "fused_add_rms_norm") and tokens >= 1024,
      """What limits it is not known. It is neither the instructions of dependent launch (without them the same to 0.2 %,
 with 4,096 tokens) nor waves that are not full (there are 8 to 250)."""),
