@@ -8,6 +8,9 @@ constexpr unsigned kFewThreads = 128;
 constexpr std::int64_t kMostThreads = 1024;
 // Vectors of a launch from which it fills the device many times over.
 constexpr std::int64_t kManyVectors = 1 << 20;
+// Vectors of a launch up to which, in dependent launch, a thread takes half of one: of the time that is left
+// then, the special functions of a thread, one after the other, are much.
+constexpr std::int64_t kFewVectors = 1 << 15;
 constexpr std::int64_t kMostPieces = 0x7fffffff;
 constexpr std::int64_t kMostRows = 65535;  // of a grid's second dimension
 
@@ -28,13 +31,13 @@ dim3 grid_of(std::int64_t rows, std::int64_t items, unsigned threads) {
 }
 
 template <class T>
-cudaError_t start(const void* kernel, const Operands& o, std::int64_t items, unsigned threads,
-                  const Place& place) {
+cudaError_t start(const void* kernel, const Operands& o, std::int64_t vectors, std::int64_t items,
+                  unsigned threads, const Place& place) {
   const Typed<T> typed{static_cast<T*>(o.out),
                        static_cast<const T*>(o.x),
                        common::step_of(o.out_stride, sizeof(T)),
                        common::step_of(o.x_stride, sizeof(T)),
-                       static_cast<unsigned>(items),
+                       static_cast<unsigned>(vectors),
                        o.rows,
                        o.cols,
                        o.out_stride,
@@ -57,12 +60,17 @@ cudaError_t choose_width(const Operands& o, const Place& place) {
                     common::aligned_rows(o.out, o.rows > 1 ? o.out_stride : 0, size) &&
                     common::aligned_rows(o.x, o.rows > 1 ? o.x_stride : 0, size);
   if (!wide)
-    return start<T>(reinterpret_cast<const void*>(&gated_any<kActivation, T>), o, o.cols, kFewThreads, place);
+    return start<T>(reinterpret_cast<const void*>(&gated_any<kActivation, T>), o, 0, o.cols, kFewThreads,
+                    place);
   const std::int64_t vectors = o.cols / kWidth;
-  const void* kernel = common::dependent_launch()
-                           ? reinterpret_cast<const void*>(&gated<kActivation, T, true>)
-                           : reinterpret_cast<const void*>(&gated<kActivation, T, false>);
-  return start<T>(kernel, o, vectors, threads_for(o.rows, vectors), place);
+  if (!common::dependent_launch())
+    return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T, false, 4>), o, vectors, vectors,
+                    threads_for(o.rows, vectors), place);
+  if (o.rows * vectors <= kFewVectors)
+    return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T, true, 2>), o, vectors, 2 * vectors,
+                    kFewThreads, place);
+  return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T, true, 4>), o, vectors, vectors,
+                  threads_for(o.rows, vectors), place);
 }
 
 template <class T>

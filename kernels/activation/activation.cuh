@@ -56,31 +56,56 @@ __device__ float apply(float v) {
   }
 }
 
-/// One thread, one vector of each operand: the plainest shape is also the fastest for a stream of this kind.
-/// blockIdx.x counts pieces of a row, so that blocks that run together read what lies together; blockIdx.y
-/// counts rows and strides. Needs rows aligned to 16 bytes and less than 2^31 vectors in one. `kDependent`:
-/// takes part in dependent launch.
-template <Activation kActivation, class T, bool kDependent>
+/// What a thread reads of each operand at once: 16 bytes, or 8 of them, `kWords` words of 4.
+template <int kWords>
+struct alignas(4 * kWords) Words {
+  unsigned values[kWords];
+};
+
+/// One thread, one vector of each operand, or half of one: the plainest shape is also the fastest for a
+/// stream of this kind. blockIdx.x counts pieces of a row, so that blocks that run together read what lies
+/// together; blockIdx.y counts rows and strides. Needs rows aligned to 16 bytes and less than 2^31 vectors in
+/// one. `kDependent`: takes part in dependent launch.
+template <Activation kActivation, class T, bool kDependent, int kWords>
 __global__ void __launch_bounds__(1024) gated(const Typed<T> o) {
-  constexpr int kWidth = common::kPerVector<T>;
-  const unsigned c = blockIdx.x * blockDim.x + threadIdx.x;
-  if (c >= o.vectors) return;
+  constexpr int kPerWord = common::kPerWord<T>;
+  constexpr unsigned kPieces = 4 / kWords;  // of a vector
+  const unsigned items = o.vectors * kPieces;
+  const unsigned own = blockIdx.x * blockDim.x + threadIdx.x;
+  // To end a thread here holds up the reads of all. Dependent launch hides that; without it, threads behind
+  // the end of a row read what its last one reads.
+  if (kDependent && own >= items) return;
+  const unsigned c = kDependent ? own : min(own, items - 1);
   common::wait_for_previous(kDependent);
   const auto rows = static_cast<unsigned>(o.rows);
   unsigned r = blockIdx.y;
   do {
-    const auto* in = reinterpret_cast<const uint4*>(o.x) + static_cast<std::uint64_t>(r) * o.x_step + c;
-    const uint4 gates = in[0];
-    const uint4 ups = in[o.vectors];
-    common::let_next_start(kDependent);
-    float gate[kWidth];
-    float up[kWidth];
-    common::unpack<T>(gates, gate);
-    common::unpack<T>(ups, up);
+    const auto* in =
+        reinterpret_cast<const Words<kWords>*>(o.x) + static_cast<std::uint64_t>(r) * o.x_step * kPieces + c;
+    Words<kWords> gates = in[0];
+    Words<kWords> ups = in[items];
+    if constexpr (!kDependent) {
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i)
-      gate[i] = apply<kActivation>(gate[i]) * up[i];
-    reinterpret_cast<uint4*>(o.out)[static_cast<std::uint64_t>(r) * o.out_step + c] = common::pack<T>(gate);
+      for (int w = 0; w < kWords; ++w) {
+        common::read_now(gates.values[w]);
+        common::read_now(ups.values[w]);
+      }
+    }
+    common::let_next_start(kDependent);
+#pragma unroll
+    for (int w = 0; w < kWords; ++w) {
+      float gate[kPerWord];
+      float up[kPerWord];
+      common::unpack_word<T>(gates.values[w], gate);
+      common::unpack_word<T>(ups.values[w], up);
+#pragma unroll
+      for (int i = 0; i < kPerWord; ++i)
+        gate[i] = apply<kActivation>(gate[i]) * up[i];
+      gates.values[w] = common::pack_word<T>(gate);
+    }
+    auto* out =
+        reinterpret_cast<Words<kWords>*>(o.out) + static_cast<std::uint64_t>(r) * o.out_step * kPieces + c;
+    if (kDependent || own < items) *out = gates;
     r += gridDim.y;
   } while (r < rows);
 }

@@ -44,6 +44,34 @@ __device__ Vector* made_now(Vector* at) {
   return at;
 }
 
+/// The same of shared memory: what makes its address would be done again at each use, between the barrier and
+/// the values behind it, too.
+template <class T>
+__device__ T& made_now_shared(T& memory) {
+#if defined(__CUDA_ARCH__)
+  auto at = static_cast<unsigned>(__cvta_generic_to_shared(&memory));
+  asm volatile("" : "+r"(at));
+  return *static_cast<T*>(__cvta_shared_to_generic(at));
+#else
+  return memory;
+#endif
+}
+
+/// Has what was read here, and not behind a branch that follows, to which the compiler would move the read.
+__device__ inline void read_now(unsigned& word) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("" : "+r"(word));
+#else
+  static_cast<void>(word);
+#endif
+}
+__device__ inline void read_now(uint4& vector) {
+  read_now(vector.x);
+  read_now(vector.y);
+  read_now(vector.z);
+  read_now(vector.w);
+}
+
 /// Reads this thread's vectors of a row, from the first on; those that the row does not have are zeros.
 template <int kHeld>
 __device__ void read_row(const uint4* own, unsigned vectors, uint4 (&held)[kHeld]) {
@@ -59,12 +87,14 @@ template <int kWarps>
 struct alignas(16) OfWarps {
   float values[kWarps];
 
-  /// Keeps the value of this warp, which all of its lanes have, and `nothing` for warps that the block does
-  /// not have. A barrier comes before it is read.
-  __device__ void keep(float value, float nothing) {
-    const unsigned lane = threadIdx.x % 32;
-    const unsigned place = threadIdx.x / 32 + lane * (blockDim.x / 32);
-    if (place < kWarps) values[place] = lane == 0 ? value : nothing;
+  /// Keeps `nothing` for warps that the block does not have. It stands right behind the reads of a row: while
+  /// they are waited for, the addresses in shared memory are made, which `keep` and `read` need, too.
+  __device__ void open(float nothing) {
+    if (threadIdx.x >= blockDim.x / 32 && threadIdx.x < kWarps) values[threadIdx.x] = nothing;
+  }
+  /// Keeps the value of this warp, which all of its lanes have. A barrier comes before it is read.
+  __device__ void keep(float value) {
+    if (threadIdx.x % 32 == 0) values[threadIdx.x / 32] = value;
   }
   __device__ void read(float (&eight)[8]) const {
     const auto* from = reinterpret_cast<const float4*>(values) + 2 * (threadIdx.x % (kWarps / 8));
@@ -104,10 +134,7 @@ constexpr int blocks_held(int registers) {
 #define KERNELS_MANY_ROWS 1024
 #endif
 inline constexpr long long kManyRows = KERNELS_MANY_ROWS;
-/// Vectors of a row up to which a thread holds one, two, four or eight of them.
-constexpr long long row_of_one(long long rows) {
-  return rows < kManyRows ? 512 : 256;
-}
+/// Vectors of a row up to which a thread holds two, four or eight of them.
 inline constexpr long long kRowOfTwo = 1024;
 inline constexpr long long kRowOfFour = 2048;
 inline constexpr long long kRowOfEight = 4096;
@@ -117,6 +144,15 @@ __device__ inline float warp_sum(float value) {
   for (int offset = 16; offset > 0; offset /= 2)
     value += __shfl_xor_sync(0xffffffffU, value, offset);
   return value;
+}
+/// Two sums in the time of one: lanes 0 to 15 return that of `first`, the others that of `second`.
+__device__ inline float warp_sums(float first, float second) {
+  const bool is_first = threadIdx.x % 32 < 16;
+  float sum = (is_first ? first : second) + __shfl_xor_sync(0xffffffffU, is_first ? second : first, 16);
+#pragma unroll
+  for (int offset = 8; offset > 0; offset /= 2)
+    sum += __shfl_xor_sync(0xffffffffU, sum, offset);
+  return sum;
 }
 /// Of values that are not NaN: one instruction for whole numbers, in whose order the bits of a float32 come
 /// when those of negative ones are all inverted, and the sign of others.
@@ -164,10 +200,10 @@ __device__ float sum_of_warps(const OfWarps<kWarps>& scratch) {
   }
 }
 
-/// Sum over the threads of a block, returned to all of them; one barrier.
+/// Sum over the threads of a block, returned to all of them; one barrier. `scratch` was opened with 0.
 template <Weights kWeights, int kWarps>
 __device__ float block_sum(float value, OfWarps<kWarps>& scratch) {
-  scratch.keep(warp_sum(value), 0.0F);
+  scratch.keep(warp_sum(value));
   __syncthreads();
   return sum_of_warps<kWeights>(scratch);
 }

@@ -39,21 +39,22 @@ template <bool kBias, class T>
 cudaError_t choose(const Operands& o, const Place& place) {
   const std::int64_t vectors = o.cols * static_cast<std::int64_t>(sizeof(T)) / 16;
   const bool wide = wide_enough<T>(o);
-  const Typed<T> typed{static_cast<T*>(o.out),
-                       static_cast<const T*>(o.x),
+  const Typed<T> typed{static_cast<const T*>(o.x),
                        static_cast<const T*>(o.weight),
                        static_cast<const T*>(o.bias),
-                       common::step_of(o.out_stride, sizeof(T)),
                        common::step_of(o.x_stride, sizeof(T)),
                        static_cast<unsigned>(vectors <= common::kRowOfEight ? vectors : 0),
                        1.0F / static_cast<float>(o.cols),
                        static_cast<float>(o.eps),
+                       static_cast<T*>(o.out),
+                       common::step_of(o.out_stride, sizeof(T)),
                        o.rows,
                        o.cols,
                        o.out_stride,
                        o.x_stride};
-  // With many rows two vectors a thread from 128 on: one is little for what a reduction costs.
-  const std::int64_t row_of_one = o.rows < common::kManyRows ? common::row_of_one(o.rows) : 128;
+  // Few rows are done earlier by more threads; with many, two vectors a thread from 128 on: one is little for
+  // what a reduction costs.
+  const std::int64_t row_of_one = o.rows < common::kManyRows ? 512 : 128;
   if (wide && vectors <= row_of_one) return choose_weights<kBias, T, 1>(typed, place);
   if (wide && vectors <= common::kRowOfTwo) return choose_weights<kBias, T, 2>(typed, place);
   if (wide && vectors <= common::kRowOfFour) return choose_weights<kBias, T, 4>(typed, place);

@@ -8,19 +8,20 @@
 
 namespace kernels::layer_norm {
 
-/// Operands with their type; strides in elements.
+/// Operands with their type; strides in elements. In the order in which kernels need them: the first read of
+/// a part of the parameters is waited for.
 template <class T>
 struct Typed {
-  T* out;
   const T* x;
   const T* weight;
   const T* bias;
   // In vectors of 16 bytes; unused where rows are not made of such.
-  unsigned out_step;
   unsigned x_step;
   unsigned vectors;
   float per_col;  ///< 1 / cols
   float eps;
+  T* out;
+  unsigned out_step;
   std::int64_t rows;
   std::int64_t cols;
   std::int64_t out_stride;
@@ -69,11 +70,20 @@ struct Moments {
   float scale;  ///< 1 / sqrt(variance + eps)
 };
 
-/// Shared memory for `moments_of`.
+/// Shared memory for `moments_of`, opened ahead of it.
 template <int kHeld, common::Weights kWeights>
 struct Scratch {
-  common::Scratch<kHeld, kWeights> sums;
-  common::Scratch<kHeld, kWeights> squares;
+  common::Scratch<kHeld, kWeights> sums[2];  ///< of distances, and of their squares
+
+  __device__ void open() {
+    sums[0].open(0.0F);
+    sums[1].open(0.0F);
+  }
+  /// Keeps what `warp_sums` returned.
+  __device__ void keep(float value) {
+    const unsigned lane = threadIdx.x % 32;
+    if (lane % 16 == 0) sums[lane / 16].values[threadIdx.x / 32] = value;
+  }
 };
 
 /// Mean and scale of the row in all threads of a block, with one barrier: both sums travel together, because
@@ -84,14 +94,10 @@ struct Scratch {
 template <int kHeld, common::Weights kWeights, int kSums, class T>
 __device__ Moments moments_of(const Distances<kSums>& own, float point, const Typed<T>& o,
                               Scratch<kHeld, kWeights>& scratch) {
-  // Both before either is kept: their shuffles run side by side.
-  const float sum = common::warp_sum(sum_of(own.sums) * o.per_col);
-  const float squares = common::warp_sum(sum_of(own.squares) * o.per_col);
-  scratch.sums.keep(sum, 0.0F);
-  scratch.squares.keep(squares, 0.0F);
+  scratch.keep(common::warp_sums(sum_of(own.sums) * o.per_col, sum_of(own.squares) * o.per_col));
   __syncthreads();
-  const float away = common::sum_of_warps<kWeights>(scratch.sums);
-  const float square = common::sum_of_warps<kWeights>(scratch.squares);
+  const float away = common::sum_of_warps<kWeights>(scratch.sums[0]);
+  const float square = common::sum_of_warps<kWeights>(scratch.sums[1]);
   const float variance = fmaf(-away, away, square);
   return {point + away, rsqrtf((variance < 0.0F ? 0.0F : variance) + o.eps)};
 }
@@ -110,7 +116,10 @@ template <class T, int kHeld, bool kBias, common::Weights kWeights>
 __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>, kRoom<kHeld, kWeights>)
     norm_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
-  __shared__ Scratch<kHeld, kWeights> scratch;
+  // Of one vector they would only be waited for; of several they keep the compiler from holding all of them
+  // as float32.
+  constexpr bool kBranches = kHeld > 1;
+  __shared__ Scratch<kHeld, kWeights> memory;
   const auto* weight = common::own_vectors(o.weight, 0);
   const uint4* bias = kBias ? common::own_vectors(o.bias, 0) : nullptr;
   uint4 held[kHeld];
@@ -127,24 +136,27 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>, kRoom<k
     common::read_row(weight, o.vectors, weights);
     if constexpr (kBias) common::read_row(bias, o.vectors, biases);
   }
-  common::let_next_start();
   uint4* out = nullptr;
   if constexpr (kWeights != common::Weights::last)
     out = common::made_now(common::own_vectors(o.out, o.out_step));
+  auto& scratch = common::made_now_shared(memory);
+  scratch.open();
+  common::let_next_start();
   const float point = point_of<T>(first);
   Distances<kWeights == common::Weights::last ? 1 : 2> own;
   float s[kWidth];
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
-    if (common::vector_of(k) >= o.vectors) continue;
+    if (kBranches && common::vector_of(k) >= o.vectors) continue;
+    // A vector that the row does not have is zeros, at no distance from 0.
     common::unpack<T>(held[k], s);
-    own.add(s, point);
+    own.add(s, common::vector_of(k) < o.vectors ? point : 0.0F);
   }
   const Moments moments = moments_of<kHeld, kWeights>(own, point, o, scratch);
   if constexpr (kWeights == common::Weights::last) out = common::own_vectors(o.out, o.out_step);
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
-    if (common::vector_of(k) >= o.vectors) continue;
+    if (kBranches && common::vector_of(k) >= o.vectors) continue;
     if constexpr (kWeights == common::Weights::last) {
       weights[k] = weight[k * blockDim.x];
       if constexpr (kBias) biases[k] = bias[k * blockDim.x];
@@ -157,7 +169,8 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>, kRoom<k
 #pragma unroll
     for (int i = 0; i < kWidth; ++i)
       s[i] = fmaf((s[i] - moments.mean) * moments.scale, w[i], b[i]);
-    out[k * blockDim.x] = common::pack<T>(s);
+    const uint4 result = common::pack<T>(s);
+    if (common::vector_of(k) < o.vectors) out[k * blockDim.x] = result;
   }
 }
 

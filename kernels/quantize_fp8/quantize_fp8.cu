@@ -5,16 +5,23 @@ namespace kernels::quantize_fp8 {
 namespace {
 
 /// Chunks of a row up to which a thread holds one.
-constexpr std::int64_t kRowOfOne = 256;
+constexpr std::int64_t row_of_one(Form form, std::int64_t rows) {
+  return form == Form::plain && rows < common::kManyRows ? 512 : 256;
+}
+
+template <class T, Form kForm, int kHeld>
+const void* kernel_for() {
+  if constexpr (kForm != Form::plain)
+    return reinterpret_cast<const void*>(&norm_held<T, kHeld, kForm>);
+  else if (!kIsShort<kHeld> || common::dependent_launch())
+    return reinterpret_cast<const void*>(&quantize_held<T, kHeld, true>);
+  else
+    return reinterpret_cast<const void*>(&quantize_held<T, kHeld, !kIsShort<kHeld>>);
+}
 
 template <class T, Form kForm, int kHeld>
 cudaError_t start_held(const Typed<T>& typed, std::int64_t chunks, const Place& place) {
-  const std::int64_t threads = (chunks + kHeld - 1) / kHeld;
-  if constexpr (kForm == Form::plain)
-    return common::start_rows(reinterpret_cast<const void*>(&quantize_held<T, kHeld>), typed, threads, place);
-  else
-    return common::start_rows(reinterpret_cast<const void*>(&norm_held<T, kHeld, kForm>), typed, threads,
-                              place);
+  return common::start_rows(kernel_for<T, kForm, kHeld>(), typed, (chunks + kHeld - 1) / kHeld, place);
 }
 
 template <class T>
@@ -31,25 +38,24 @@ bool wide_enough(const Operands& o) {
 template <class T, Form kForm>
 cudaError_t choose(const Operands& o, const Place& place) {
   const std::int64_t chunks = o.cols / kChunk;
-  const Typed<T> typed{static_cast<std::uint8_t*>(o.out),
-                       static_cast<float*>(o.scales),
-                       static_cast<const T*>(o.x),
-                       static_cast<T*>(o.residual),
-                       static_cast<const T*>(o.weight),
-                       static_cast<unsigned>(o.out_stride / kChunk),
+  const Typed<T> typed{static_cast<const T*>(o.x),
                        common::step_of(o.x_stride, sizeof(T)),
-                       common::step_of(o.residual_stride, sizeof(T)),
                        static_cast<unsigned>(chunks <= common::kRowOfEight ? chunks : 0),
+                       static_cast<std::uint8_t*>(o.out),
+                       static_cast<float*>(o.scales),
+                       static_cast<unsigned>(o.out_stride / kChunk),
+                       common::step_of(o.residual_stride, sizeof(T)),
+                       static_cast<const T*>(o.weight),
+                       static_cast<T*>(o.residual),
                        o.cols == 0 ? 0.0F : 1.0F / static_cast<float>(o.cols),
                        static_cast<float>(o.eps),
                        o.rows,
                        o.cols,
                        o.out_stride,
                        o.x_stride,
-                       o.residual_stride,
-                       common::dependent_launch()};
+                       o.residual_stride};
   const bool wide = wide_enough<T>(o);
-  if (wide && chunks <= kRowOfOne) return start_held<T, kForm, 1>(typed, chunks, place);
+  if (wide && chunks <= row_of_one(kForm, o.rows)) return start_held<T, kForm, 1>(typed, chunks, place);
   if (wide && chunks <= common::kRowOfTwo) return start_held<T, kForm, 2>(typed, chunks, place);
   if (wide && chunks <= common::kRowOfFour) return start_held<T, kForm, 4>(typed, chunks, place);
   if constexpr (kForm == Form::plain && sizeof(T) == 2)  // what else it would hold leaves no registers

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "common/approximate.cuh"
 #include "common/float8.cuh"
 #include "common/held.cuh"
 #include "common/vector.cuh"
@@ -9,19 +10,20 @@
 
 namespace kernels::quantize_fp8 {
 
-/// Operands with their type; strides in elements.
+/// Operands with their type; strides in elements. In the order in which kernels need them: the first read of
+/// a part of the parameters is waited for.
 template <class T>
 struct Typed {
+  const T* x;
+  // Unused where rows are not made of chunks.
+  unsigned x_step;  ///< in vectors of 16 bytes
+  unsigned chunks;
   std::uint8_t* out;
   float* scales;
-  const T* x;
-  T* residual;
-  const T* weight;
-  // Unused where rows are not made of chunks.
   unsigned out_step;       ///< in chunks of 8 bytes
-  unsigned x_step;         ///< in vectors of 16 bytes
   unsigned residual_step;  ///< in vectors
-  unsigned chunks;
+  const T* weight;
+  T* residual;
   float per_col;  ///< 1 / cols; 0 of no columns
   float eps;
   std::int64_t rows;
@@ -29,7 +31,6 @@ struct Typed {
   std::int64_t out_stride;
   std::int64_t x_stride;
   std::int64_t residual_stride;
-  bool dependent;  ///< takes part in dependent launch; see kIsShort
 };
 
 enum class Form : std::uint8_t { plain, norm, fused_add };
@@ -80,11 +81,11 @@ __device__ void write(const float (&in)[kChunk], uint4* own, int held) {
 }
 
 /// Threads of a block whose threads hold so many chunks each, at most.
-template <int kHeld>
-inline constexpr int kThreads = kHeld == 1 ? 256 : 512;
+template <Form kForm, int kHeld>
+inline constexpr int kThreads = kForm != Form::plain && kHeld == 1 ? 256 : 512;
 
-/// Rows for which launches are told whether they take part in dependent launch: where they do, the next one
-/// may start at once, and where not, the many waves that such rows may come in are not held up.
+/// Rows for which there is a kernel that takes part in dependent launch and one that does not: there the next
+/// one may start at once, and here the many waves that such rows may come in are not held up.
 template <int kHeld>
 inline constexpr bool kIsShort = kHeld <= 2;
 
@@ -144,21 +145,26 @@ struct Found {
   float squares = 0.0F;  ///< their sum, without weights
 };
 
-/// Shared memory for `over_block`.
-template <int kWarps>
+/// Shared memory for `over_block`, opened ahead of it.
+template <Form kForm, int kWarps>
 struct Scratch {
   common::OfWarps<kWarps> most;
-  common::OfWarps<kWarps> squares;
+  common::OfWarps<kForm == Form::plain ? 8 : kWarps> squares;
+
+  __device__ void open() {
+    most.open(0.0F);
+    if constexpr (kForm != Form::plain) squares.open(0.0F);
+  }
 };
 
 /// The same over all threads of a block of at most `kWarps` warps, returned to all of them, with one barrier.
 template <Form kForm, int kWarps>
-__device__ Found over_block(Found found, Scratch<kWarps>& scratch) {
+__device__ Found over_block(Found found, Scratch<kForm, kWarps>& scratch) {
   // Both before either is kept: they are found side by side.
   found.most = warp_most(found.most);
   if constexpr (kForm != Form::plain) found.squares = common::warp_sum(found.squares);
-  scratch.most.keep(found.most, 0.0F);
-  if constexpr (kForm != Form::plain) scratch.squares.keep(found.squares, 0.0F);
+  scratch.most.keep(found.most);
+  if constexpr (kForm != Form::plain) scratch.squares.keep(found.squares);
   __syncthreads();
   found.most = warp_most(scratch.most.values[threadIdx.x % kWarps]);
   if constexpr (kForm != Form::plain) {
@@ -180,22 +186,22 @@ __device__ Scaling scaling_of(const Found& found, float per_col, float eps) {
   float norm = 1.0F;
   if constexpr (kForm != Form::plain) norm = rsqrtf(fmaf(found.squares, per_col, eps));
   const float scale = fmaxf(found.most * norm * (1.0F / kMost), kLeastScale);
-  return {scale, __fdividef(norm, scale)};
+  return {scale, norm * common::approximate_reciprocal(scale)};
 }
 
 /// One block per row, which stays in registers as it was read, so memory is read once. Needs rows of x
 /// aligned to 16 bytes and those of out to 8, a multiple of 8 columns, cols <= kHeld * blockDim.x * 8 and a
-/// block for each row.
-template <class T, int kHeld>
-__global__ void __launch_bounds__(kThreads<kHeld>, sizeof(T) == 2 && kHeld == 4 ? 4 : 1)
+/// block for each row. `kDependent`: takes part in dependent launch.
+template <class T, int kHeld, bool kDependent>
+__global__ void __launch_bounds__(kThreads<Form::plain, kHeld>, sizeof(T) == 2 && kHeld == 4 ? 4 : 1)
     quantize_held(const Typed<T> o) {
-  __shared__ Scratch<kThreads<kHeld> / 32> scratch;
+  __shared__ Scratch<Form::plain, kThreads<Form::plain, kHeld> / 32> memory;
   const unsigned chunks = o.chunks;
   const auto* x = common::own_vectors(o.x, o.x_step, kVectors<T>);
   if constexpr (kIsShort<kHeld>) x = common::made_now(x);
   Raw<T> held[kHeld];
-  common::wait_for_previous(!kIsShort<kHeld> || o.dependent);
-  if constexpr (kIsShort<kHeld>) common::let_next_start(o.dependent);
+  common::wait_for_previous(kDependent);
+  if constexpr (kIsShort<kHeld>) common::let_next_start(kDependent);
 #pragma unroll
   for (int k = 0; k < kHeld; ++k)
     if (chunk_of(k) < chunks)
@@ -203,6 +209,8 @@ __global__ void __launch_bounds__(kThreads<kHeld>, sizeof(T) == 2 && kHeld == 4 
     else
       held[k] = {};
   if constexpr (!kIsShort<kHeld>) common::let_next_start();
+  auto& scratch = common::made_now_shared(memory);
+  scratch.open();
   uint2* out = common::made_now(chunks_of_block(o));
   Found found;
 #pragma unroll
@@ -213,13 +221,15 @@ __global__ void __launch_bounds__(kThreads<kHeld>, sizeof(T) == 2 && kHeld == 4 
   if (threadIdx.x == 0) o.scales[blockIdx.x] = scaling.scale;
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
-    if (chunk_of(k) >= chunks) continue;
+    // A branch is waited for, but keeps the compiler from holding many chunks as float32.
+    if (!kIsShort<kHeld> && chunk_of(k) >= chunks) continue;
     float s[kChunk];
     unpack<T>(held[k], s);
 #pragma unroll
     for (int i = 0; i < kChunk; ++i)
       s[i] *= scaling.factor;
-    out[k * blockDim.x] = common::e4m3_pack(s);
+    const uint2 result = common::e4m3_pack(s);
+    if (chunk_of(k) < chunks) out[k * blockDim.x] = result;
   }
 }
 
@@ -227,8 +237,8 @@ __global__ void __launch_bounds__(kThreads<kHeld>, sizeof(T) == 2 && kHeld == 4 
 /// the products are held in float32: as large as values and weights together in 16 bits. Needs the same, also
 /// of the residual and the weights.
 template <class T, int kHeld, Form kForm>
-__global__ void __launch_bounds__(kThreads<kHeld>) norm_held(const Typed<T> o) {
-  __shared__ Scratch<kThreads<kHeld> / 32> scratch;
+__global__ void __launch_bounds__(kThreads<kForm, kHeld>) norm_held(const Typed<T> o) {
+  __shared__ Scratch<kForm, kThreads<kForm, kHeld> / 32> memory;
   const unsigned chunks = o.chunks;
   const auto* x = common::own_vectors(o.x, o.x_step, kVectors<T>);
   const auto* weight = common::own_vectors(o.weight, 0, kVectors<T>);
@@ -248,6 +258,8 @@ __global__ void __launch_bounds__(kThreads<kHeld>) norm_held(const Typed<T> o) {
       if constexpr (kForm == Form::fused_add) read<T>(residual, k, added[k]);
     }
   common::let_next_start();
+  auto& scratch = common::made_now_shared(memory);
+  scratch.open();
   Found found;
   float s[kHeld][kChunk];
 #pragma unroll
@@ -287,8 +299,9 @@ __global__ void __launch_bounds__(kThreads<kHeld>) norm_held(const Typed<T> o) {
 /// One block per row of any length and alignment; the row is read a second time, mostly from the cache.
 template <class T, Form kForm>
 __global__ void __launch_bounds__(1024) quantize_any(const Typed<T> o) {
-  __shared__ Scratch<32> scratch;
+  __shared__ Scratch<kForm, 32> scratch;
   common::wait_for_previous();
+  scratch.open();
   for (std::int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
     const T* x = o.x + r * o.x_stride;
     T* residual = kForm == Form::fused_add ? o.residual + r * o.residual_stride : nullptr;

@@ -4,6 +4,10 @@
 namespace kernels::rmsnorm {
 namespace {
 
+/// Vectors of a row up to which a thread holds one: twice as many warps would have twice the work that every
+/// warp has for itself, whatever it holds.
+constexpr std::int64_t kRowOfOne = 256;
+
 template <bool kFused, class T, int kHeld, common::Weights kWeights>
 cudaError_t start_held(const Typed<T>& typed, const Place& place) {
   const std::int64_t threads = (typed.vectors + kHeld - 1) / kHeld;
@@ -39,14 +43,14 @@ cudaError_t choose(const Operands& o, const Place& place) {
   constexpr int kWidth = 16 / sizeof(T);
   const std::int64_t vectors = o.cols / kWidth;
   const bool wide = wide_enough<T>(o, kWidth) && o.rows <= common::kMostBlocks;
-  const Typed<T> typed{static_cast<T*>(o.out),
-                       static_cast<const T*>(o.x),
-                       static_cast<T*>(o.residual),
+  const Typed<T> typed{static_cast<const T*>(o.x),
                        static_cast<const T*>(o.weight),
-                       common::step_of(o.out_stride, sizeof(T)),
                        common::step_of(o.x_stride, sizeof(T)),
-                       common::step_of(o.residual_stride, sizeof(T)),
                        static_cast<unsigned>(vectors <= common::kRowOfEight ? vectors : 0),
+                       static_cast<T*>(o.residual),
+                       common::step_of(o.residual_stride, sizeof(T)),
+                       common::step_of(o.out_stride, sizeof(T)),
+                       static_cast<T*>(o.out),
                        1.0F / static_cast<float>(o.cols),
                        static_cast<float>(o.eps),
                        o.rows,
@@ -54,7 +58,7 @@ cudaError_t choose(const Operands& o, const Place& place) {
                        o.out_stride,
                        o.x_stride,
                        o.residual_stride};
-  if (wide && vectors <= common::row_of_one(o.rows)) return choose_weights<kFused, T, 1>(typed, place);
+  if (wide && vectors <= kRowOfOne) return choose_weights<kFused, T, 1>(typed, place);
   if (wide && vectors <= common::kRowOfTwo) return choose_weights<kFused, T, 2>(typed, place);
   if (wide && vectors <= common::kRowOfFour) return choose_weights<kFused, T, 4>(typed, place);
   if constexpr (!kFused)  // what it would hold of two rows in float32 leaves no registers

@@ -9,18 +9,19 @@
 
 namespace kernels::rmsnorm {
 
-/// Operands with their type; strides in elements.
+/// Operands with their type; strides in elements. In the order in which kernels need them: the first read of
+/// a part of the parameters is waited for.
 template <class T>
 struct Typed {
-  T* out;
   const T* x;
-  T* residual;
   const T* weight;
   // In vectors of 16 bytes; unused where rows are not made of such.
-  unsigned out_step;
   unsigned x_step;
-  unsigned residual_step;
   unsigned vectors;
+  T* residual;
+  unsigned residual_step;
+  unsigned out_step;
+  T* out;
   float per_col;  ///< 1 / cols
   float eps;
   std::int64_t rows;
@@ -89,18 +90,22 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
                                   (common::blocks_held<kHeld, kWeights>(kNormRegisters<kHeld>)))
     norm_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
-  __shared__ common::Scratch<kHeld, kWeights> scratch;
+  constexpr bool kTakesPart = kWeights != common::Weights::second;
+  __shared__ common::Scratch<kHeld, kWeights> memory;
   const auto* weight = common::own_vectors(o.weight, 0);
   uint4 held[kHeld];
   uint4 weights[kHeld];
   if constexpr (kWeights == common::Weights::first) common::read_row(weight, o.vectors, weights);
   const auto* x = common::own_vectors(o.x, o.x_step);
   if constexpr (kWeights == common::Weights::first) x = common::made_now(x);
-  common::wait_for_previous(kWeights != common::Weights::second);
+  common::wait_for_previous(kTakesPart);
   if constexpr (kWeights == common::Weights::first) common::let_next_start();
   common::read_row(x, o.vectors, held);
   if constexpr (kWeights == common::Weights::second) common::read_row(weight, o.vectors, weights);
-  if constexpr (kWeights == common::Weights::last) common::let_next_start();
+  // Where a thread reads much, it also keeps the assembler from reading weights only when x has come.
+  if constexpr (kWeights != common::Weights::first) common::let_next_start(kTakesPart || kHeld >= 4);
+  auto& scratch = common::made_now_shared(memory);
+  scratch.open(0.0F);
   uint4* out = nullptr;
   if constexpr (kWeights != common::Weights::last)
     out = common::made_now(common::own_vectors(o.out, o.out_step));
@@ -137,7 +142,7 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
                                   (common::blocks_held<kHeld, kWeights>(kFusedRegisters<T, kHeld>)))
     fused_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
-  __shared__ common::Scratch<kHeld, kWeights> scratch;
+  __shared__ common::Scratch<kHeld, kWeights> memory;
   const auto* weight = common::own_vectors(o.weight, 0);
   auto* residual = common::own_vectors(o.residual, o.residual_step);
   uint4 in[kHeld];
@@ -155,6 +160,8 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
   common::read_row(static_cast<const uint4*>(residual), o.vectors, added);
   if constexpr (kWeights == common::Weights::second) common::read_row(weight, o.vectors, weights);
   if constexpr (kWeights != common::Weights::first) common::let_next_start();
+  auto& scratch = common::made_now_shared(memory);
+  scratch.open(0.0F);
   uint4* out = nullptr;
   if constexpr (kWeights != common::Weights::last)
     out = common::made_now(common::own_vectors(o.out, o.out_step));

@@ -74,8 +74,16 @@ bool read(const Call& call, DeviceType device, std::span<const ElementType> type
   if (positions.cols > 0 && cache.tensor->shape[0] == 0)
     return call.bad_value(3, "must have a row for each position: rows", 0, 1);
   if (device == kernels::tvm_ffi::kCpu && !positions_fit(call, positions, cache)) return false;
-  operands = {heads_of(query), heads_of(key),    positions.data, cache.data,    positions.cols,
-              cache.cols,      cache.row_stride, query.type,     positions.type};
+  operands = {.query = heads_of(query),
+              .key = heads_of(key),
+              .positions = positions.data,
+              .cache = cache.data,
+              .tokens = positions.cols,
+              .rotary_dim = cache.cols,
+              .cache_rows = cache.tensor->shape[0],
+              .cache_stride = cache.row_stride,
+              .type = query.type,
+              .position_type = positions.type};
   return true;
 }
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "common/launch.h"
 #include "rotary/rotary.cuh"
 
@@ -53,12 +55,8 @@ bool aligned(const Heads& heads, std::int64_t tokens) {
 
 template <class T>
 TypedHeads<T> typed_heads(const Heads& heads) {
-  return {static_cast<T*>(heads.data),
-          static_cast<unsigned>(heads.heads),
-          common::step_of(heads.token_stride, sizeof(T)),
-          common::step_of(heads.head_stride, sizeof(T)),
-          heads.token_stride,
-          heads.head_stride};
+  return {static_cast<T*>(heads.data), static_cast<unsigned>(heads.heads),
+          common::step_of(heads.token_stride, sizeof(T)), common::step_of(heads.head_stride, sizeof(T))};
 }
 
 /// What `rotate` needs of tokens from `first` on, at most as many as a grid has room for.
@@ -66,9 +64,9 @@ template <class T>
 Typed<T> part_of(const Typed<T>& all, std::int64_t first) {
   Typed<T> part = all;
   part.tokens = all.tokens - first < kMostY ? all.tokens - first : kMostY;
-  part.query.data += first * all.query.token_stride;
-  part.key.data += first * all.key.token_stride;
-  part.positions = static_cast<const char*>(all.positions) + first * (all.is_long ? 8 : 4);
+  part.query.data += first * all.query_strides.token;
+  part.key.data += first * all.key_strides.token;
+  part.positions = static_cast<const char*>(all.positions) + first * (all.is_long != 0 ? 8 : 4);
   return part;
 }
 
@@ -92,15 +90,21 @@ cudaError_t choose_width(const Operands& o, const Place& place) {
   const std::int64_t half = o.rotary_dim / 2;
   const std::int64_t heads = o.query.heads + o.key.heads;
   if (heads > kMostHeads || half > kMostHeads) return cudaErrorInvalidValue;
-  const Typed<T> typed{typed_heads<T>(o.query),
-                       typed_heads<T>(o.key),
-                       o.positions,
-                       static_cast<const T*>(o.cache),
-                       o.tokens,
-                       o.cache_stride,
-                       common::step_of(o.cache_stride, sizeof(T)),
-                       static_cast<unsigned>(half),
-                       o.position_type == common::ElementType::int64};
+  const bool is_long = o.position_type == common::ElementType::int64;
+  constexpr std::int64_t kShortPositions = std::int64_t{1} << 31;
+  const Typed<T> typed{
+      o.positions,
+      is_long ? 1U : 0U,
+      common::step_of(o.cache_stride, sizeof(T)),
+      static_cast<const T*>(o.cache),
+      typed_heads<T>(o.query),
+      typed_heads<T>(o.key),
+      static_cast<std::uint64_t>(is_long ? o.cache_rows : std::min(o.cache_rows, kShortPositions)),
+      o.tokens,
+      static_cast<std::uint64_t>(o.cache_stride),
+      static_cast<unsigned>(half),
+      {o.query.token_stride, o.query.head_stride},
+      {o.key.token_stride, o.key.head_stride}};
   const bool wide = o.tokens <= common::kMostBlocks && half % kWidth == 0 && half / kWidth <= kMostThreads &&
                     aligned<T>(o.query, o.tokens) && aligned<T>(o.key, o.tokens) &&
                     common::aligned_rows(o.cache, o.cache_stride, sizeof(T));

@@ -8,7 +8,7 @@
 
 namespace kernels::rotary {
 
-/// Heads with their type; strides in elements.
+/// Heads with their type.
 template <class T>
 struct TypedHeads {
   T* data;
@@ -16,36 +16,57 @@ struct TypedHeads {
   // In vectors of 16 bytes; unused where heads are not made of such.
   unsigned token_step;
   unsigned head_step;
-  std::int64_t token_stride;
-  std::int64_t head_stride;
+};
+/// In elements.
+struct Strides {
+  std::int64_t token;
+  std::int64_t head;
 };
 
+/// In the order in which kernels need them: the first read of a part of the parameters is waited for.
 template <class T>
 struct Typed {
+  const void* positions;
+  unsigned is_long;     ///< 1 if positions have 64 bits, else 0
+  unsigned cache_step;  ///< in vectors
+  const T* cache;
   TypedHeads<T> query;
   TypedHeads<T> key;
-  const void* positions;
-  const T* cache;
+  std::uint64_t cache_rows;  ///< at most 2^31 of positions of 32 bits
   std::int64_t tokens;
-  std::int64_t cache_stride;
-  unsigned cache_step;  ///< in vectors
-  unsigned half;        ///< pairs of a head
-  bool is_long;         ///< positions have 64 bits
+  std::uint64_t cache_stride;
+  unsigned half;  ///< pairs of a head
+  Strides query_strides;
+  Strides key_strides;
 };
 
+/// A position as it was read: whatever is done to it is waited for, so nothing is until it is needed.
+struct Position {
+  unsigned low;
+  unsigned high = 0;
+
+  /// Not less than 2^31 of negative ones: `cache_rows` keeps them out.
+  __device__ std::uint64_t value() {
+    common::read_now(low);
+    common::read_now(high);
+    return std::uint64_t{high} << 32 | low;
+  }
+};
 template <class T>
-__device__ std::int64_t position_of(const Typed<T>& o, std::int64_t token) {
-  return o.is_long ? static_cast<const std::int64_t*>(o.positions)[token]
-                   : static_cast<const std::int32_t*>(o.positions)[token];
+__device__ Position position_of(const Typed<T>& o, std::uint64_t token) {
+  const auto* words = static_cast<const unsigned*>(o.positions) + (token << o.is_long);
+  Position position{words[0]};
+  if (o.is_long != 0) position.high = words[1];
+  return position;
 }
 
 /// The first element of a head; those of the key are counted behind those of the query.
 template <class T>
 __device__ T* head_at(const Typed<T>& o, std::int64_t token, unsigned head) {
   const bool is_query = head < o.query.heads;
-  const TypedHeads<T>& which = is_query ? o.query : o.key;
+  const Strides& strides = is_query ? o.query_strides : o.key_strides;
   const unsigned index = is_query ? head : head - o.query.heads;
-  return which.data + token * which.token_stride + index * which.head_stride;
+  return (is_query ? o.query : o.key).data + token * strides.token + index * strides.head;
 }
 
 /// The same in vectors of 16 bytes.
@@ -117,6 +138,8 @@ struct Pairs {
     at = head + (kStyle == Style::neox ? vector : 2 * vector);
     first = at[0];
     second = at[apart(vectors)];
+    common::read_now(first);
+    common::read_now(second);
   }
 
   __device__ void turn(const uint4& cosines, const uint4& sines, unsigned vectors) {
@@ -145,16 +168,19 @@ __global__ void __launch_bounds__(256, kHeads == 1 ? 8 : 5) rotate(const Typed<T
   const unsigned heads = o.query.heads + o.key.heads;
   const unsigned v = threadIdx.x;
   const unsigned vectors = blockDim.x;
-  if (first >= heads) return;
   common::wait_for_previous();
   // First, because what it leads to comes last.
-  const auto position = static_cast<std::uint64_t>(position_of(o, blockIdx.y));
+  Position position = position_of(o, blockIdx.y);
+  const auto* cache = common::made_now(reinterpret_cast<const uint4*>(o.cache) + v);
+  // Each behind a branch: without one the assembler lets them wait for the position, too.
   Pairs<kStyle, T> pairs[kHeads];
 #pragma unroll
   for (int i = 0; i < kHeads; ++i)
     if (first + i * blockDim.y < heads)
       pairs[i].read(vectors_of_head(o, blockIdx.y, first + i * blockDim.y), v, vectors);
-  const auto* cache = reinterpret_cast<const uint4*>(o.cache) + position * o.cache_step + v;
+  const std::uint64_t row = position.value();
+  if (row >= o.cache_rows) return;
+  cache += row * o.cache_step;
   const uint4 cosines = cache[0];
   const uint4 sines = cache[vectors];
   common::let_next_start();
@@ -172,7 +198,9 @@ __global__ void __launch_bounds__(128) rotate_any(const Typed<T> o) {
   const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   common::wait_for_previous();
   for (std::int64_t token = blockIdx.y; token < o.tokens; token += gridDim.y) {
-    const T* cache = o.cache + position_of(o, token) * o.cache_stride;
+    const std::uint64_t row = position_of(o, token).value();
+    if (row >= o.cache_rows) continue;
+    const T* cache = o.cache + row * o.cache_stride;
     for (std::int64_t pair = begin; pair < pairs; pair += step) {
       const auto head = static_cast<unsigned>(pair / o.half);
       const auto j = static_cast<unsigned>(pair % o.half);

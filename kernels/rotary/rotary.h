@@ -26,6 +26,7 @@ struct Operands {
   const void* cache;      ///< of each position: rotary_dim / 2 cosines, then as many sines
   std::int64_t tokens;
   std::int64_t rotary_dim;  ///< even, not more than the elements of a head
+  std::int64_t cache_rows;  ///< positions that the cache has
   std::int64_t cache_stride;
   common::ElementType type;           ///< of query, key and cache
   common::ElementType position_type;  ///< int32 or int64
@@ -40,8 +41,9 @@ using common::Place;
 /// Shapes  query, key: [tokens, heads, head_dim]; cache: [positions, rotary_dim]. What a head has behind
 ///         rotary_dim is not touched.
 /// Types   float32, float16 or bfloat16, one for all; arithmetic in float32, rounded once.
-/// Needs   every position in the cache (the binding checks it on the CPU; CUDA code would read beside it); no
-///         two heads share an element, no two operands overlap.
+/// Needs   every position in the cache, which the binding checks on the CPU; CUDA code leaves a token as it
+/// is
+///         if its position is not. No two heads share an element, no two operands overlap.
 /// Stream  CUDA: asynchronous on `stream`; no allocation, no synchronisation. CPU: done on return.
 /// Errors  null, or the text of the launch error. Empty operands are success.
 /// Source  Su et al. 2021, arXiv:2104.09864, equation 34.

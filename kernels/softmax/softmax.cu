@@ -8,8 +8,10 @@ namespace {
 constexpr std::int64_t kMostVectors = kCluster * common::kRowOfEight;
 /// Vectors of a row up to which a warp holds it.
 constexpr std::int64_t kRowOfWarp = 32;
-/// Vectors of a row up to which a thread holds one.
+/// Vectors of a row up to which a thread holds one: with few rows a thread with fewer exponentials is done
+/// earlier; with many, larger blocks wait longer for their last warp.
 constexpr std::int64_t kRowOfOne = 256;
+constexpr std::int64_t kFewRowsOfOne = 512;
 /// Rows from which those of clusters wait for one another.
 constexpr std::int64_t kSeveralRows = common::kManyRows < 64 ? common::kManyRows : 16;
 
@@ -93,6 +95,8 @@ cudaError_t choose(const Operands& o, const Place& place) {
   if (vectors <= kRowOfWarp) return start_short<T, 1>(typed, place);
   if (vectors <= 2 * kRowOfWarp) return start_short<T, 2>(typed, place);
   if (vectors <= kRowOfOne) return start_held<T, Held<T, 1>, 256>(typed, 1, place);
+  if (vectors <= kFewRowsOfOne && o.rows < common::kManyRows)
+    return start_held<T, Held<T, 1>, 512>(typed, 1, place);
   if (vectors <= common::kRowOfTwo) return start_held<T, Held<T, 2>, 512>(typed, 2, place);
   if (vectors <= common::kRowOfFour) return start_held<T, Held<T, 4>, 512>(typed, 4, place);
   if (vectors <= common::kRowOfEight) return start_held<T, Packed<T, 8>, 512>(typed, 8, place);

@@ -123,7 +123,7 @@ struct Held {
 
   /// Writes the result, for the partial of the whole row.
   __device__ void write(uint4* own, const Share& share, const Partial& all) {
-    const float scale = __fdividef(exp_below(base, all.largest), all.sum);
+    const float scale = exp_below(base, all.largest) * common::approximate_reciprocal(all.sum);
 #pragma unroll
     for (int k = 0; k < kHeld; ++k) {
       if (!share.has(k)) continue;
@@ -174,7 +174,7 @@ struct Packed {
   }
 
   __device__ void write(uint4* own, const Share& share, const Partial& all) const {
-    const float scale = __fdividef(1.0F, all.sum);
+    const float scale = common::approximate_reciprocal(all.sum);
     float s[common::kPerVector<T>];
 #pragma unroll
     for (int k = 0; k < kHeld; ++k) {
@@ -188,18 +188,23 @@ struct Packed {
   }
 };
 
-/// Shared memory for `merge_warps`.
+/// Shared memory for `merge_warps`, opened ahead of it.
 template <int kWarps>
 struct Scratch {
   common::OfWarps<kWarps> largest;
   common::OfWarps<kWarps> sums;
+
+  __device__ void open() {
+    largest.open(-INFINITY);
+    sums.open(0.0F);
+  }
 };
 
 /// The partials of the warps of a block as one, in all threads; one barrier.
 template <int kWarps>
 __device__ Partial merge_warps(const Partial& own, Scratch<kWarps>& scratch) {
-  scratch.largest.keep(own.largest, -INFINITY);
-  scratch.sums.keep(own.sum, 0.0F);
+  scratch.largest.keep(own.largest);
+  scratch.sums.keep(own.sum);
   __syncthreads();
   float eight[8];
   scratch.largest.read(eight);
@@ -226,11 +231,13 @@ __global__ void __launch_bounds__(32 * kWarpsOfShort) softmax_short(const Typed<
 /// or Packed. Needs rows aligned to 16 bytes that the block has room for, and a block for each row.
 template <class T, class Row, int kThreads>
 __global__ void __launch_bounds__(kThreads) softmax_held(const Typed<T> o) {
-  __shared__ Scratch<kThreads / 32> scratch;
+  __shared__ Scratch<kThreads / 32> memory;
   const Share share{threadIdx.x, blockDim.x, o.vectors};
   common::wait_for_previous();
   Row row;
   row.read(common::own_vectors(o.x, o.x_step), share);
+  auto& scratch = common::made_now_shared(memory);
+  scratch.open();
   common::let_next_start();
   uint4* out = common::made_now(common::own_vectors(o.out, o.out_step));
   row.write(out, share, merge_warps(row.partial(share), scratch));
@@ -240,7 +247,7 @@ __global__ void __launch_bounds__(kThreads) softmax_held(const Typed<T> o) {
 /// all others, so there is one exchange. Needs kCluster blocks for each row, capability 9.0.
 template <class T, class Row, int kThreads, int kBlocks>
 __global__ void __launch_bounds__(kThreads, kBlocks) softmax_cluster(const Typed<T> o) {
-  __shared__ Scratch<kThreads / 32> scratch;
+  __shared__ Scratch<kThreads / 32> memory;
   __shared__ Partial blocks[kCluster];
   // Nobody writes into a block that has not begun.
   common::cluster_arrive();
@@ -253,6 +260,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks) softmax_cluster(const Typed
   Row row;
   row.read(common::vectors_at(o.x, r, o.x_step, begin + threadIdx.x), share);
   common::let_next_start();
+  auto& scratch = common::made_now_shared(memory);
+  scratch.open();
   uint4* out = common::made_now(common::vectors_at(o.out, r, o.out_step, begin + threadIdx.x));
   const Partial block = merge_warps(row.partial(share), scratch);
   common::cluster_wait();
@@ -289,6 +298,7 @@ template <class T, int kWidth>
 __global__ void __launch_bounds__(1024) softmax_any(const Typed<T> o) {
   __shared__ Scratch<32> scratch;
   const std::int64_t step = static_cast<std::int64_t>(blockDim.x) * kWidth;
+  scratch.open();
   common::wait_for_previous();
   for (std::int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
     const T* x = o.x + r * o.x_stride;
