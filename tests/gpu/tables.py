@@ -2,13 +2,14 @@
 
     tables.py measure --program kernels --provider libtvm_ffi.so --hub HUB --out DIR [--kernel NAME …] [--dependent]
                       [--least-tokens N] [--most-tokens N]
-    tables.py write DIR [DIR…] [--note TEXT] > kernels/README.md
+    tables.py write DIR [DIR…] [--note TEXT] [--other DIR …] > kernels/README.md
     tables.py pages DIR [DIR…]
 
 `measure` needs a GPU; it leaves one results file of `kernels bench` for each kernel, and a second one with
 `--dependent`, where kernels are launched with programmatic dependent launch. `write` and `pages`, which puts what was
 measured into the README of each kernel, need only those files: cells of later folders take the place of those of earlier
-ones, and `--note` says what is to be known of that.
+ones, and `--note` says what is to be known of that. `--other` has what was measured on a device of another kind, whose
+shares of its own limit stand beside those of the first.
 peers-h100.csv has what other libraries reached on one NVIDIA H100 80GB HBM3 (driver 580.159.04, PyTorch 2.11, Triton
 3.6, nvcc 13.0), by the same method: calls inside CUDA graphs, `cold` with nothing of the operands in the cache. Its
 `best_peer` may use programmatic dependent launch, its `best_nonpdl_peer` does not, so the first is compared with our
@@ -343,7 +344,27 @@ def write_behind(misses, compared):
     print("\n".join(miss.line() for miss in behind))
 
 
-def write(folders, note=""):
+def write_other(folders, rows):
+    """What share of its limit another device reaches, beside that of this one."""
+    others, _, devices = read_results(folders)
+    keys = sorted((key for key in others if key in rows), key=lambda key: (list(OPERATIONS).index(key[0]), key))
+    shares = {key: share_of_limit(others[key], others[key]) for key in keys}
+    goals = {key: goal_percent(key[0], key[2], key[3]) for key in keys}
+    with_goal = [key for key in keys if goals[key] is not None]
+    met = [key for key in with_goal if shares[key] is not None and shares[key] >= goals[key] - 0.05]
+    print(f"\n### Beside another device\n\n{devices_text(devices)}, against its own limit; {len(met)} of {len(with_goal)} goals "
+          "for shares of the limit are met there.\n")
+    print("| function | type | tokens x size | there, us | of the limit there | here | goal |\n|---|---|---|---|---|---|---|")
+    for key in keys:
+        op, dtype, tokens, hidden = key
+        here = share_of_limit(rows[key], rows[key])
+        percent = ["–" if share is None else f"{share:.1f} %" for share in (shares[key], here)]
+        goal = "–" if goals[key] is None else f"{goals[key]} %"
+        print(f"| `{OPERATIONS[op].function}` | {dtype} | {tokens} x {hidden} | {amount(median_us(others[key], 'cold'))} | {percent[0]} "
+              f"| {percent[1]} | {goal} |")
+
+
+def write(folders, note="", others=()):
     rows, dependent, devices = read_results(folders)
     of_file, (now, texts) = peers(), peers_now(folders)
     print(HEAD)
@@ -384,6 +405,8 @@ use dependent launch. What they differ by from other programs is not known below
         print()
     write_goals(misses, [key for key in rows if missed_goals(key, rows[key], None)[0] != "–"])
     write_behind(misses, sum(key in of_file for key in rows))
+    if others:
+        write_other(others, rows)
 
 
 def page_table(op, rows, dependent):
@@ -450,10 +473,11 @@ def main():
     command = commands.add_parser("write")
     command.add_argument("folders", nargs="+")
     command.add_argument("--note", default="")
+    command.add_argument("--other", action="append", default=[])
     commands.add_parser("pages").add_argument("folders", nargs="+")
     options = parser.parse_args()
     if options.command == "write":
-        return write(options.folders, options.note)
+        return write(options.folders, options.note, options.other)
     if options.command == "pages":
         return pages(options.folders)
     return measure(options)
