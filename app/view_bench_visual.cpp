@@ -153,6 +153,12 @@ void draw_bar(Picture& picture, double y, double reach, std::string_view kind) {
   picture.box(kLeft, y, kLength * reach, kBar, kind);
 }
 
+void draw_pair(Picture& picture, double kernel_y, double other_y, const Reach& reach,
+               std::string_view other_kind) {
+  draw_bar(picture, kernel_y, reach.kernel, "kernel");
+  draw_bar(picture, other_y, reach.other, other_kind);
+}
+
 }  // namespace
 
 template <class DrawBars>
@@ -171,9 +177,7 @@ std::string SpeedPictures::drawn(Theme theme, const std::string& what, std::stri
 std::string SpeedPictures::latency(Theme theme) const {
   return drawn(theme, "time of a call: shorter is better", time_text,
                [](Picture& picture, const Row& row, double kernel_y, double other_y) {
-                 const auto reach = reach_of_times(row.ns, row.other_ns);
-                 draw_bar(picture, kernel_y, reach.kernel, "kernel");
-                 draw_bar(picture, other_y, reach.other, row.kind);
+                 draw_pair(picture, kernel_y, other_y, reach_of_times(row.ns, row.other_ns), row.kind);
                });
 }
 
@@ -181,9 +185,7 @@ std::string SpeedPictures::throughput(Theme theme) const {
   return drawn(theme, "calls in a second: longer is better", calls_text,
                [](Picture& picture, const Row& row, double kernel_y, double other_y) {
                  // The one of the two that is slower makes the fewer calls.
-                 const auto reach = reach_of_times(row.other_ns, row.ns);
-                 draw_bar(picture, kernel_y, reach.kernel, "kernel");
-                 draw_bar(picture, other_y, reach.other, row.kind);
+                 draw_pair(picture, kernel_y, other_y, reach_of_times(row.other_ns, row.ns), row.kind);
                });
 }
 

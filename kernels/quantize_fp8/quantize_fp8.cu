@@ -9,6 +9,7 @@ constexpr std::int64_t row_of_one(Form form, std::int64_t rows) {
   return form == Form::plain && rows < common::kManyRows ? 512 : 256;
 }
 
+/// Of rows that are not short the plain form has one kernel for both modes.
 template <class T, Form kForm, int kHeld>
 const void* kernel_for() {
   if constexpr (kForm != Form::plain)

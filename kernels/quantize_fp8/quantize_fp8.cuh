@@ -149,7 +149,7 @@ struct Found {
 template <Form kForm, int kWarps>
 struct Scratch {
   common::OfWarps<kWarps> most;
-  common::OfWarps<kForm == Form::plain ? 8 : kWarps> squares;
+  common::OfWarps<kWarps> squares;  ///< not used by the plain form
 
   __device__ void open() {
     most.open(0.0F);
