@@ -116,17 +116,16 @@ struct alignas(16) OfWarps {
 /// wait with weights in them are worth more than the time that they save.
 enum class Weights { first, second, last };
 
-/// Threads of a block whose threads hold so many vectors each, at most. Blocks of 256 to 512 threads were the
-/// fastest on an H100: larger ones end together and leave the memory idle, smaller ones hold too much each.
-template <int kHeld, Weights kWeights>
-inline constexpr int kThreadsHeld = kHeld == 1 && kWeights == Weights::last ? 256 : 512;
-template <int kHeld, Weights kWeights>
-using Scratch = OfWarps<kThreadsHeld<kHeld, kWeights> / 32>;
+/// Threads of a block, at most: of 256 the values of all warps are read at once. Blocks of 256 to 512 threads
+/// were the fastest on an H100: larger ones end together and leave the memory idle, smaller ones hold too
+/// much each.
+inline constexpr int kSmallBlock = 256;
+inline constexpr int kLargeBlock = 512;
 /// How many blocks a multiprocessor is to have room for, at least, where there are many rows and a thread
 /// needs `registers`: of 65,536.
-template <int kHeld, Weights kWeights>
+template <int kThreads, Weights kWeights>
 constexpr int blocks_held(int registers) {
-  return kWeights == Weights::last ? 65536 / (kThreadsHeld<kHeld, kWeights> * registers) : 1;
+  return kWeights == Weights::last ? 65536 / (kThreads * registers) : 1;
 }
 
 /// Rows that are many. Tests on the CPU say less.

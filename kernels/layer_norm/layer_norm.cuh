@@ -71,9 +71,8 @@ struct Moments {
 };
 
 /// Shared memory for `moments_of`, opened ahead of it.
-template <int kHeld, common::Weights kWeights>
 struct Scratch {
-  common::Scratch<kHeld, kWeights> sums[2];  ///< of distances, and of their squares
+  common::OfWarps<common::kLargeBlock / 32> sums[2];  ///< of distances, and of their squares
 
   __device__ void open() {
     sums[0].open(0.0F);
@@ -91,9 +90,8 @@ struct Scratch {
 /// point is at most sqrt(N / n) standard deviations away from the mean (its n elements are part of the
 /// variance), so the subtraction loses at most a factor N / n of float32's precision, where a row is made to
 /// do so, and nothing where the first elements are like the others, wherever their mean is.
-template <int kHeld, common::Weights kWeights, int kSums, class T>
-__device__ Moments moments_of(const Distances<kSums>& own, float point, const Typed<T>& o,
-                              Scratch<kHeld, kWeights>& scratch) {
+template <common::Weights kWeights, int kSums, class T>
+__device__ Moments moments_of(const Distances<kSums>& own, float point, const Typed<T>& o, Scratch& scratch) {
   scratch.keep(common::warp_sums(sum_of(own.sums) * o.per_col, sum_of(own.squares) * o.per_col));
   __syncthreads();
   const float away = common::sum_of_warps<kWeights>(scratch.sums[0]);
@@ -104,22 +102,21 @@ __device__ Moments moments_of(const Distances<kSums>& own, float point, const Ty
 
 /// Blocks that a multiprocessor has room for: of the registers that are left to each thread.
 template <int kHeld, common::Weights kWeights>
-inline constexpr int kRoom =
-    kWeights != common::Weights::last && kHeld == 2 ? 3
-                                                    : common::blocks_held<kHeld, kWeights>(kHeld == 8   ? 64
-                                                                                           : kHeld == 4 ? 40
-                                                                                                        : 32);
+inline constexpr int kRoom = kWeights != common::Weights::last && kHeld == 2
+                                 ? 3
+                                 : common::blocks_held<common::kLargeBlock, kWeights>(kHeld == 8   ? 64
+                                                                                      : kHeld == 4 ? 40
+                                                                                                   : 32);
 
 /// One block per row, which stays in registers as it was read, so memory is read once. Needs rows aligned to
 /// 16 bytes, vectors <= kHeld * blockDim.x and a block for each row.
 template <class T, int kHeld, bool kBias, common::Weights kWeights>
-__global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>, kRoom<kHeld, kWeights>)
-    norm_held(const Typed<T> o) {
+__global__ void __launch_bounds__(common::kLargeBlock, kRoom<kHeld, kWeights>) norm_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
   // Of one vector they would only be waited for; of several they keep the compiler from holding all of them
   // as float32.
   constexpr bool kBranches = kHeld > 1;
-  __shared__ Scratch<kHeld, kWeights> memory;
+  __shared__ Scratch memory;
   const auto* weight = common::own_vectors(o.weight, 0);
   const uint4* bias = kBias ? common::own_vectors(o.bias, 0) : nullptr;
   uint4 held[kHeld];
@@ -152,7 +149,7 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>, kRoom<k
     common::unpack<T>(held[k], s);
     own.add(s, common::vector_of(k) < o.vectors ? point : 0.0F);
   }
-  const Moments moments = moments_of<kHeld, kWeights>(own, point, o, scratch);
+  const Moments moments = moments_of<kWeights>(own, point, o, scratch);
   if constexpr (kWeights == common::Weights::last) out = common::own_vectors(o.out, o.out_step);
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {

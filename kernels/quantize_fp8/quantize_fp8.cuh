@@ -248,23 +248,29 @@ __global__ void __launch_bounds__(kThreads<kForm, kHeld>) norm_held(const Typed<
   Raw<T> added[kForm == Form::fused_add ? kHeld : 1];
   Raw<T> weights[kHeld];
 #pragma unroll
-  for (int k = 0; k < kHeld; ++k)
+  for (int k = 0; k < kHeld; ++k) {
+    weights[k] = {};
     if (chunk_of(k) < chunks) read<T>(weight, k, weights[k]);
+  }
   common::wait_for_previous();
 #pragma unroll
-  for (int k = 0; k < kHeld; ++k)
-    if (chunk_of(k) < chunks) {
-      read<T>(x, k, in[k]);
-      if constexpr (kForm == Form::fused_add) read<T>(residual, k, added[k]);
+  for (int k = 0; k < kHeld; ++k) {
+    in[k] = {};
+    if (chunk_of(k) < chunks) read<T>(x, k, in[k]);
+    if constexpr (kForm == Form::fused_add) {
+      added[k] = {};
+      if (chunk_of(k) < chunks) read<T>(residual, k, added[k]);
     }
-  common::let_next_start();
+  }
   auto& scratch = common::made_now_shared(memory);
   scratch.open();
+  uint2* out = common::made_now(chunks_of_block(o));
+  common::let_next_start();
   Found found;
   float s[kHeld][kChunk];
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
-    if (chunk_of(k) >= chunks) continue;
+    if (!kIsShort<kHeld> && chunk_of(k) >= chunks) continue;
     float more[kChunk];
     unpack<T>(in[k], s[k]);
     if constexpr (kForm == Form::fused_add) {
@@ -272,7 +278,7 @@ __global__ void __launch_bounds__(kThreads<kForm, kHeld>) norm_held(const Typed<
 #pragma unroll
       for (int i = 0; i < kChunk; ++i)
         s[k][i] += more[i];
-      write<T>(s[k], residual, k);
+      if (chunk_of(k) < chunks) write<T>(s[k], residual, k);
     }
     unpack<T>(weights[k], more);
 #pragma unroll
@@ -285,14 +291,14 @@ __global__ void __launch_bounds__(kThreads<kForm, kHeld>) norm_held(const Typed<
   found = over_block<kForm>(found, scratch);
   const Scaling scaling = scaling_of<kForm>(found, o.per_col, o.eps);
   if (threadIdx.x == 0) o.scales[blockIdx.x] = scaling.scale;
-  uint2* out = chunks_of_block(o);
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
-    if (chunk_of(k) >= chunks) continue;
+    if (!kIsShort<kHeld> && chunk_of(k) >= chunks) continue;
 #pragma unroll
     for (int i = 0; i < kChunk; ++i)
       s[k][i] *= scaling.factor;
-    out[k * blockDim.x] = common::e4m3_pack(s[k]);
+    const uint2 result = common::e4m3_pack(s[k]);
+    if (chunk_of(k) < chunks) out[k * blockDim.x] = result;
   }
 }
 

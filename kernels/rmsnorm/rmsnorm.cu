@@ -8,15 +8,29 @@ namespace {
 /// warp has for itself, whatever it holds.
 constexpr std::int64_t kRowOfOne = 256;
 
+template <bool kFused, class T, int kHeld, common::Weights kWeights, int kThreads>
+const void* kernel_for() {
+  if constexpr (kFused)
+    return reinterpret_cast<const void*>(&fused_held<T, kHeld, kWeights, kThreads>);
+  else
+    return reinterpret_cast<const void*>(&norm_held<T, kHeld, kWeights, kThreads>);
+}
+
 template <bool kFused, class T, int kHeld, common::Weights kWeights>
 cudaError_t start_held(const Typed<T>& typed, const Place& place) {
+  using common::kLargeBlock;
+  using common::kSmallBlock;
   const std::int64_t threads = (typed.vectors + kHeld - 1) / kHeld;
-  if constexpr (kFused)
-    return common::start_rows(reinterpret_cast<const void*>(&fused_held<T, kHeld, kWeights>), typed, threads,
-                              place);
+  // A thread holds one of few, and more than two of many vectors.
+  const void* kernel = nullptr;
+  if constexpr (kHeld == 1)
+    kernel = kernel_for<kFused, T, kHeld, kWeights, kSmallBlock>();
+  else if constexpr (kHeld > 2)
+    kernel = kernel_for<kFused, T, kHeld, kWeights, kLargeBlock>();
   else
-    return common::start_rows(reinterpret_cast<const void*>(&norm_held<T, kHeld, kWeights>), typed, threads,
-                              place);
+    kernel = threads <= kSmallBlock ? kernel_for<kFused, T, kHeld, kWeights, kSmallBlock>()
+                                    : kernel_for<kFused, T, kHeld, kWeights, kLargeBlock>();
+  return common::start_rows(kernel, typed, threads, place);
 }
 
 /// Weights wait in registers, but where many rows are to fit on the device and a thread holds much.

@@ -85,13 +85,12 @@ __device__ float scale_of(float squares, const Typed<T>& o, common::OfWarps<kWar
 
 /// One block per row, which stays in registers as it was read, so memory is read once. Needs rows aligned to
 /// 16 bytes, vectors <= kHeld * blockDim.x and a block for each row.
-template <class T, int kHeld, common::Weights kWeights>
-__global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
-                                  (common::blocks_held<kHeld, kWeights>(kNormRegisters<kHeld>)))
+template <class T, int kHeld, common::Weights kWeights, int kThreads>
+__global__ void __launch_bounds__(kThreads, (common::blocks_held<kThreads, kWeights>(kNormRegisters<kHeld>)))
     norm_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
   constexpr bool kTakesPart = kWeights != common::Weights::second;
-  __shared__ common::Scratch<kHeld, kWeights> memory;
+  __shared__ common::OfWarps<kThreads / 32> memory;
   const auto* weight = common::own_vectors(o.weight, 0);
   uint4 held[kHeld];
   uint4 weights[kHeld];
@@ -137,12 +136,12 @@ __global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
 }
 
 /// The fused form: the sum of the row and its residual is kept in float32, as it was before it was rounded.
-template <class T, int kHeld, common::Weights kWeights>
-__global__ void __launch_bounds__(common::kThreadsHeld<kHeld, kWeights>,
-                                  (common::blocks_held<kHeld, kWeights>(kFusedRegisters<T, kHeld>)))
+template <class T, int kHeld, common::Weights kWeights, int kThreads>
+__global__ void __launch_bounds__(kThreads,
+                                  (common::blocks_held<kThreads, kWeights>(kFusedRegisters<T, kHeld>)))
     fused_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
-  __shared__ common::Scratch<kHeld, kWeights> memory;
+  __shared__ common::OfWarps<kThreads / 32> memory;
   const auto* weight = common::own_vectors(o.weight, 0);
   auto* residual = common::own_vectors(o.residual, o.residual_step);
   uint4 in[kHeld];

@@ -11,6 +11,9 @@ constexpr unsigned kLeastThreads = 128;
 constexpr unsigned kMostThreads = 256;
 /// Tokens from which a thread turns two heads: few that wait long, or many that read cosines less often.
 constexpr std::int64_t kSeveralTokens = common::kManyRows / 2;
+/// Blocks up to which the wait for the previous kernel, done again, costs less than branches: two for each
+/// multiprocessor of an H100.
+constexpr std::uint64_t kFewBlocks = 264;
 constexpr std::int64_t kMostY = 65535;  // of a grid's second dimension
 constexpr std::int64_t kMostHeads = 0x3fffffff;
 
@@ -70,6 +73,17 @@ Typed<T> part_of(const Typed<T>& all, std::int64_t first) {
   return part;
 }
 
+/// The kernel for a grid of so many blocks.
+template <Style kStyle, class T, int kHeads>
+const void* turns_of(const dim3& grid) {
+  if (!common::dependent_launch())
+    return reinterpret_cast<const void*>(&rotate<kStyle, T, kHeads, Order::signal>);
+  if constexpr (kHeads == 1)
+    if (static_cast<std::uint64_t>(grid.x) * grid.y <= kFewBlocks)
+      return reinterpret_cast<const void*>(&rotate<kStyle, T, kHeads, Order::wait>);
+  return reinterpret_cast<const void*>(&rotate<kStyle, T, kHeads, Order::branches>);
+}
+
 template <Style kStyle, class T, int kHeads>
 cudaError_t start_turns(const Typed<T>& typed, unsigned vectors, const Place& place) {
   const unsigned shared = (typed.query.heads + typed.key.heads + kHeads - 1) / kHeads;
@@ -77,8 +91,8 @@ cudaError_t start_turns(const Typed<T>& typed, unsigned vectors, const Place& pl
   for (std::int64_t first = 0; first < typed.tokens; first += kMostY) {
     const auto part = part_of(typed, first);
     const dim3 grid((shared + each - 1) / each, static_cast<unsigned>(part.tokens));
-    const cudaError_t error = start(reinterpret_cast<const void*>(&rotate<kStyle, T, kHeads>), grid,
-                                    dim3(vectors, each), part, place);
+    const cudaError_t error =
+        start(turns_of<kStyle, T, kHeads>(grid), grid, dim3(vectors, each), part, place);
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;

@@ -159,11 +159,28 @@ struct Pairs {
   }
 };
 
+/// How `rotate` has the position read first, query and key behind it, and neither wait for the other,
+/// although the assembler would move all reads to where they are waited for. It moves none across the
+/// instructions of dependent launch, and across branches only some, which cost what they cost in every warp.
+enum class Order : std::uint8_t {
+  signal,   ///< by the signal to the next kernel, which nobody waits for: only where nobody does
+  wait,     ///< by the wait for the previous kernel, a second time: quick where there are few blocks
+  branches  ///< by branches
+};
+template <Order kOrder>
+__device__ void keep_order() {
+  if constexpr (kOrder == Order::signal) common::let_next_start();
+  if constexpr (kOrder == Order::wait) common::wait_for_previous();
+}
+
 /// A thread turns the same pairs of up to `kHeads` heads with cosines that it reads once. threadIdx.x counts
 /// the vectors of cosines, threadIdx.y and blockIdx.x heads, in steps of blockDim.y, blockIdx.y tokens.
-/// Needs heads and cache aligned to 16 bytes, and half a multiple of the elements in a vector.
-template <Style kStyle, class T, int kHeads>
+/// Needs heads and cache aligned to 16 bytes, and half a multiple of the elements in a vector. Takes part in
+/// dependent launch unless `kOrder` is `signal`.
+template <Style kStyle, class T, int kHeads, Order kOrder>
 __global__ void __launch_bounds__(256, kHeads == 1 ? 8 : 5) rotate(const Typed<T> o) {
+  // With two heads the branches were faster outside of the cache, by 1 % of 1,024 tokens.
+  constexpr bool kBranches = kHeads > 1 || kOrder == Order::branches;
   const unsigned first = blockIdx.x * blockDim.y * kHeads + threadIdx.y;
   const unsigned heads = o.query.heads + o.key.heads;
   const unsigned v = threadIdx.x;
@@ -171,19 +188,26 @@ __global__ void __launch_bounds__(256, kHeads == 1 ? 8 : 5) rotate(const Typed<T
   common::wait_for_previous();
   // First, because what it leads to comes last.
   Position position = position_of(o, blockIdx.y);
+  keep_order<kOrder>();
   const auto* cache = common::made_now(reinterpret_cast<const uint4*>(o.cache) + v);
-  // Each behind a branch: without one the assembler lets them wait for the position, too.
+  // Threads behind the last head read it, too, and keep nothing of it.
   Pairs<kStyle, T> pairs[kHeads];
 #pragma unroll
-  for (int i = 0; i < kHeads; ++i)
-    if (first + i * blockDim.y < heads)
-      pairs[i].read(vectors_of_head(o, blockIdx.y, first + i * blockDim.y), v, vectors);
+  for (int i = 0; i < kHeads; ++i) {
+    const unsigned head = first + i * blockDim.y;
+    if constexpr (kBranches) {
+      if (head < heads) pairs[i].read(vectors_of_head(o, blockIdx.y, head), v, vectors);
+    } else {
+      pairs[i].read(vectors_of_head(o, blockIdx.y, min(head, heads - 1)), v, vectors);
+    }
+  }
+  keep_order<kOrder>();
   const std::uint64_t row = position.value();
   if (row >= o.cache_rows) return;
   cache += row * o.cache_step;
   const uint4 cosines = cache[0];
   const uint4 sines = cache[vectors];
-  common::let_next_start();
+  common::let_next_start(kOrder != Order::signal);
 #pragma unroll
   for (int i = 0; i < kHeads; ++i)
     if (first + i * blockDim.y < heads) pairs[i].turn(cosines, sines, vectors);

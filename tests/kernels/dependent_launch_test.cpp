@@ -8,9 +8,8 @@
 #include "kernels/runtime/cuda.h"
 #include "kernels/runtime/library.h"
 
-#include "operands.h"
+#include "built_library.h"
 #include "support/catch.h"
-#include "support/hub_tree.h"
 #include "support/seed.h"
 
 // Kernels that read what the one ahead of them wrote, over and over: what dependent launch must not break.
@@ -21,7 +20,8 @@ using namespace kernels;
 namespace {
 
 using runtime::DType;
-using runtime::Layout;
+using test::cuda_tensor;
+using test::must;
 using Bytes = std::vector<std::byte>;
 
 // Few rows, so that kernels are short and every one would begin long before the one ahead has ended.
@@ -30,40 +30,28 @@ constexpr std::int64_t kCols = 4096;
 constexpr std::int64_t kHeads = 32;
 constexpr std::int64_t kPositions = 64;
 
-template <class T>
-const T& must(const Result<T>& result) {
-  if (!result) FAIL(describe(result.error()));
-  return *result;
-}
-void must(const Status& status) {
-  if (!status) FAIL(describe(status.error()));
-}
-
 /// A model's block of sorts, with every kernel in it.
 class Chain {
  public:
-  Chain() : cuda_(std::move(*opened())) {
-    for (const auto& variant : test::built_variants())
-      if (variant.cuda)
-        libraries_.emplace(variant.kernel,
-                           must(runtime::KernelLibrary::open(variant.library, test::provider_path())));
-    REQUIRE(libraries_.size() >= 6);
+  Chain() : cuda_(must(runtime::Cuda::open(0))) {
+    for (const auto* kernel : {"activation", "layer-norm", "quantize-fp8", "rmsnorm", "rotary", "softmax"})
+      libraries_.emplace(kernel, test::open_library(kernel, true));
     std::mt19937 random(test::seed());
     std::normal_distribution<double> normal;
     for (auto* memory : {&a_, &b_, &c_, &residual_, &weight_, &bias_, &key_, &cache_}) {
-      *memory = std::move(*allocated(kRows * kCols * 2));
+      *memory = must(cuda_->allocate(kRows * kCols * 2));
       Bytes values(memory->size());
       for (std::uint64_t i = 0; i < values.size() / 2; ++i)
         runtime::store_element(values.data(), DType::bfloat16, i, normal(random));
       initial_.emplace_back(memory, std::move(values));
     }
-    positions_ = std::move(*allocated(kRows * 8));
+    positions_ = must(cuda_->allocate(kRows * 8));
     Bytes positions(kRows * 8);
     for (std::uint64_t i = 0; i < kRows; ++i)
       runtime::store_whole(positions.data(), DType::int64, i, static_cast<std::int64_t>(i * 7 % kPositions));
     must(cuda_->write(positions_.address(), positions));
-    scales_ = std::move(*allocated(kRows * 4));
-    codes_ = std::move(*allocated(kRows * kCols));
+    scales_ = must(cuda_->allocate(kRows * 4));
+    codes_ = must(cuda_->allocate(kRows * kCols));
     for (auto& [name, library] : libraries_)
       library.set_stream(0, cuda_->stream());
   }
@@ -96,27 +84,10 @@ class Chain {
   const runtime::Cuda& cuda() const { return *cuda_; }
 
  private:
-  static Result<std::unique_ptr<runtime::Cuda>> opened() {
-    auto cuda = runtime::Cuda::open(0);
-    if (!cuda) FAIL(describe(cuda.error()));
-    return cuda;
-  }
-  Result<runtime::CudaMemory> allocated(std::uint64_t bytes) const {
-    auto memory = cuda_->allocate(bytes);
-    if (!memory) FAIL(describe(memory.error()));
-    return memory;
-  }
-
   /// What every run begins with.
   void restore() const {
     for (const auto& [memory, values] : initial_)
       must(cuda_->write(memory->address(), values));
-  }
-
-  static runtime::Tensor tensor(const runtime::CudaMemory& memory, DType type,
-                                std::vector<std::int64_t> sizes) {
-    return {bench::device_pointer(memory.address()), type, Layout::dense(std::move(sizes)),
-            runtime::DeviceKind::cuda, 0};
   }
 
   void call(const char* kernel, const char* function, const std::vector<runtime::Value>& arguments) {
@@ -126,20 +97,20 @@ class Chain {
 
   void round(const std::function<void()>& between) {
     const auto bf16 = DType::bfloat16;
-    const auto a = tensor(a_, bf16, {kRows, kCols});
-    const auto b = tensor(b_, bf16, {kRows, kCols});
-    const auto c = tensor(c_, bf16, {kRows, kCols});
-    const auto residual = tensor(residual_, bf16, {kRows, kCols});
-    const auto weight = tensor(weight_, bf16, {kCols});
-    const auto bias = tensor(bias_, bf16, {kCols});
-    const auto query = tensor(a_, bf16, {kRows, kHeads, kCols / kHeads});
-    const auto key = tensor(key_, bf16, {kRows, 8, kCols / kHeads});
-    const auto positions = tensor(positions_, DType::int64, {kRows});
-    const auto cache = tensor(cache_, bf16, {kPositions, kCols / kHeads});
-    const auto gates = tensor(c_, bf16, {kRows / 2, 2 * kCols});
-    const auto gated = tensor(b_, bf16, {kRows / 2, kCols});
-    const auto scales = tensor(scales_, DType::float32, {kRows});
-    const auto codes = tensor(codes_, DType::float8_e4m3fn, {kRows, kCols});
+    const auto a = cuda_tensor(a_, bf16, {kRows, kCols});
+    const auto b = cuda_tensor(b_, bf16, {kRows, kCols});
+    const auto c = cuda_tensor(c_, bf16, {kRows, kCols});
+    const auto residual = cuda_tensor(residual_, bf16, {kRows, kCols});
+    const auto weight = cuda_tensor(weight_, bf16, {kCols});
+    const auto bias = cuda_tensor(bias_, bf16, {kCols});
+    const auto query = cuda_tensor(a_, bf16, {kRows, kHeads, kCols / kHeads});
+    const auto key = cuda_tensor(key_, bf16, {kRows, 8, kCols / kHeads});
+    const auto positions = cuda_tensor(positions_, DType::int64, {kRows});
+    const auto cache = cuda_tensor(cache_, bf16, {kPositions, kCols / kHeads});
+    const auto gates = cuda_tensor(c_, bf16, {kRows / 2, 2 * kCols});
+    const auto gated = cuda_tensor(b_, bf16, {kRows / 2, kCols});
+    const auto scales = cuda_tensor(scales_, DType::float32, {kRows});
+    const auto codes = cuda_tensor(codes_, DType::float8_e4m3fn, {kRows, kCols});
 
     call("rmsnorm", "fused_add_rms_norm", {&a, &residual, &weight, 1e-6});
     between();
