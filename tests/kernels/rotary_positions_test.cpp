@@ -5,7 +5,6 @@
 #include <random>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "kernels/runtime/cuda.h"
@@ -58,7 +57,8 @@ class Turns {
     const auto query = cuda_tensor(query_memory_, type_, {tokens_, kHeadsOfToken, size_});
     const auto at = cuda_tensor(positions_memory_, position_type_, {tokens_});
     const auto cache = cuda_tensor(cache_memory_, type_, {kCacheRows, size_});
-    const std::vector<runtime::Value> arguments{&query, std::monostate{}, &at, &cache};
+    const auto key = cuda_tensor(query_memory_, type_, {tokens_, 0, size_});  // has no heads
+    const std::vector<runtime::Value> arguments{&query, &key, &at, &cache};
     const auto result = library_.call(function, arguments);
     if (!result) FAIL(function << ": " << result.error().message);
     must(cuda_->synchronize());
