@@ -14,12 +14,27 @@ constexpr std::int64_t kFewVectors = 1 << 15;
 constexpr std::int64_t kMostPieces = 0x7fffffff;
 constexpr std::int64_t kMostRows = 65535;  // of a grid's second dimension
 
-/// Small blocks start early where there are few; large ones, as even parts of a row, read longer pieces of
-/// it.
-unsigned threads_for(std::int64_t rows, std::int64_t items) {
-  if (rows * items < kManyVectors) return kFewThreads;
-  const std::int64_t parts = (items + kMostThreads - 1) / kMostThreads;
+/// Of a row in so many even parts, a block each.
+unsigned threads_of_part(std::int64_t items, std::int64_t parts) {
   return common::round_to_warps((items + parts - 1) / parts, kMostThreads);
+}
+
+/// True if five sixths of the threads that a multiprocessor has room for would be at work, in whole blocks.
+bool fill_a_multiprocessor(std::int64_t items, std::int64_t parts) {
+  constexpr std::int64_t kRoom = 2048;
+  const std::int64_t blocks = kRoom / threads_of_part(items, parts);
+  return 6 * blocks * items >= 5 * kRoom * parts;
+}
+
+/// Small blocks start early where there are few; large ones, as even parts of a row, read longer pieces of
+/// it. Fast memory also needs many threads at work.
+unsigned threads_for(std::int64_t rows, std::int64_t items, int device) {
+  if (rows * items < kManyVectors) return kFewThreads;
+  std::int64_t parts = (items + kMostThreads - 1) / kMostThreads;
+  if (common::has_fast_memory(device))
+    while (!fill_a_multiprocessor(items, parts) && threads_of_part(items, parts) > kFewThreads)
+      ++parts;
+  return threads_of_part(items, parts);
 }
 
 /// Pieces of a row along x; as many rows along y as there are, or an even share of them.
@@ -65,12 +80,12 @@ cudaError_t choose_width(const Operands& o, const Place& place) {
   const std::int64_t vectors = o.cols / kWidth;
   if (!common::dependent_launch())
     return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T, false, 4>), o, vectors, vectors,
-                    threads_for(o.rows, vectors), place);
+                    threads_for(o.rows, vectors, place.device), place);
   if (o.rows * vectors <= kFewVectors)
     return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T, true, 2>), o, vectors, 2 * vectors,
                     kFewThreads, place);
   return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T, true, 4>), o, vectors, vectors,
-                  threads_for(o.rows, vectors), place);
+                  threads_for(o.rows, vectors, place.device), place);
 }
 
 template <class T>

@@ -81,6 +81,29 @@ inline int capability_major(int device) {
   return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess ? major : 0;
 }
 
+/// Whether the memory of a device brings each of its multiprocessors more than 16 bytes a clock: the 19 of an
+/// H200 take as many reads at a time as there is room for, where the 13 of an H100 come faster in long
+/// pieces. False if it cannot be told. The clocks take milliseconds to ask for, so a device is asked once.
+inline bool has_fast_memory(int device) {
+  constexpr int kDevices = 64;
+  static std::atomic<signed char> known[kDevices];
+  const bool is_counted = device >= 0 && device < kDevices;
+  if (is_counted)
+    if (const int found = known[device].load(std::memory_order_relaxed); found != 0) return found > 0;
+  const auto attribute = [&](cudaDeviceAttr which) {
+    int value = 0;
+    return cudaDeviceGetAttribute(&value, which, device) == cudaSuccess ? std::int64_t{value} : 0;
+  };
+  constexpr std::int64_t kBytes = 16;
+  // Clocks in kHz, the width in bits, of which each clock moves two.
+  const std::int64_t memory =
+      attribute(cudaDevAttrMemoryClockRate) * attribute(cudaDevAttrGlobalMemoryBusWidth) * 2 / 8;
+  const bool fast =
+      memory > kBytes * attribute(cudaDevAttrClockRate) * attribute(cudaDevAttrMultiProcessorCount);
+  if (is_counted) known[device].store(fast ? 1 : -1, std::memory_order_relaxed);
+  return fast;
+}
+
 /// A launch on the current device, `device`, in clusters of `cluster` blocks, which needs capability 9.0 if
 /// it is more than one.
 struct Launch {

@@ -9,8 +9,10 @@ namespace {
 constexpr unsigned kWarp = 32;
 constexpr unsigned kLeastThreads = 128;
 constexpr unsigned kMostThreads = 256;
-/// Tokens from which a thread turns two heads: few that wait long, or many that read cosines less often.
+/// Tokens from which a thread turns two heads, so that all are turned in one wave of blocks, and those from
+/// which there are several waves, which more threads with one head each turn as fast or faster.
 constexpr std::int64_t kSeveralTokens = common::kManyRows / 2;
+constexpr std::int64_t kTokensInWaves = 4 * common::kManyRows;
 /// Blocks up to which the wait for the previous kernel, done again, costs less than branches: two for each
 /// multiprocessor of an H100.
 constexpr std::uint64_t kFewBlocks = 264;
@@ -129,8 +131,9 @@ cudaError_t choose_width(const Operands& o, const Place& place) {
                  place);
   }
   const auto vectors = static_cast<unsigned>(half / kWidth);
-  return typed.tokens < kSeveralTokens ? start_turns<kStyle, T, 1>(typed, vectors, place)
-                                       : start_turns<kStyle, T, 2>(typed, vectors, place);
+  return typed.tokens < kSeveralTokens || typed.tokens >= kTokensInWaves
+             ? start_turns<kStyle, T, 1>(typed, vectors, place)
+             : start_turns<kStyle, T, 2>(typed, vectors, place);
 }
 
 template <class T>

@@ -179,8 +179,8 @@ __device__ void keep_order() {
 /// dependent launch unless `kOrder` is `signal`.
 template <Style kStyle, class T, int kHeads, Order kOrder>
 __global__ void __launch_bounds__(256, kHeads == 1 ? 8 : 5) rotate(const Typed<T> o) {
-  // With two heads the branches were faster outside of the cache, by 1 % of 1,024 tokens.
-  constexpr bool kBranches = kHeads > 1 || kOrder == Order::branches;
+  // What two heads of GPT-J hold leaves no registers for the addresses of a second head ahead of its branch.
+  constexpr bool kBranches = kOrder == Order::branches || (kHeads > 1 && kStyle == Style::gptj);
   const unsigned first = blockIdx.x * blockDim.y * kHeads + threadIdx.y;
   const unsigned heads = o.query.heads + o.key.heads;
   const unsigned v = threadIdx.x;
@@ -200,8 +200,8 @@ __global__ void __launch_bounds__(256, kHeads == 1 ? 8 : 5) rotate(const Typed<T
     } else {
       pairs[i].read(vectors_of_head(o, blockIdx.y, min(head, heads - 1)), v, vectors);
     }
+    keep_order<kOrder>();
   }
-  keep_order<kOrder>();
   const std::uint64_t row = position.value();
   if (row >= o.cache_rows) return;
   cache += row * o.cache_step;

@@ -12,6 +12,8 @@ constexpr std::int64_t kRowOfWarp = 32;
 /// earlier; with many, larger blocks wait longer for their last warp.
 constexpr std::int64_t kRowOfOne = 256;
 constexpr std::int64_t kFewRowsOfOne = 512;
+/// Rows that come in several waves of blocks, of which smaller ones keep fast memory busy.
+constexpr std::int64_t kRowsInWaves = 4 * common::kManyRows;
 /// Rows from which those of clusters wait for one another.
 constexpr std::int64_t kSeveralRows = common::kManyRows < 64 ? common::kManyRows : 16;
 
@@ -94,6 +96,8 @@ cudaError_t choose(const Operands& o, const Place& place) {
   if (!wide || o.rows > common::kMostBlocks / kCluster) return start_any(typed, wide, place);
   if (vectors <= kRowOfWarp) return start_short<T, 1>(typed, place);
   if (vectors <= 2 * kRowOfWarp) return start_short<T, 2>(typed, place);
+  if (vectors <= kRowOfOne && o.rows >= kRowsInWaves && common::has_fast_memory(place.device))
+    return start_held<T, Held<T, 2>, 256>(typed, 2, place);
   if (vectors <= kRowOfOne) return start_held<T, Held<T, 1>, 256>(typed, 1, place);
   if (vectors <= kFewRowsOfOne && o.rows < common::kManyRows)
     return start_held<T, Held<T, 1>, 512>(typed, 1, place);

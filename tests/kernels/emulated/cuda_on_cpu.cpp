@@ -283,9 +283,27 @@ cudaError_t cudaGetDevice(int* device) {
 cudaError_t cudaSetDevice(int) {
   return cudaSuccess;
 }
-/// A device of capability 9.0.
+/// A device of capability 9.0 with the memory of an H200.
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-  *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0;
+  switch (attribute) {
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = 9;
+      break;
+    case cudaDevAttrMultiProcessorCount:
+      *value = 132;
+      break;
+    case cudaDevAttrClockRate:
+      *value = 1980000;
+      break;
+    case cudaDevAttrMemoryClockRate:
+      *value = 3201000;
+      break;
+    case cudaDevAttrGlobalMemoryBusWidth:
+      *value = 6144;
+      break;
+    default:
+      *value = 0;
+  }
   return cudaSuccess;
 }
 cudaError_t cudaGetLastError() {
