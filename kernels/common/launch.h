@@ -81,9 +81,10 @@ inline int capability_major(int device) {
   return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess ? major : 0;
 }
 
-/// Whether the memory of a device brings each of its multiprocessors more than 16 bytes a clock: the 19 of an
-/// H200 take as many reads at a time as there is room for, where the 13 of an H100 come faster in long
-/// pieces. False if it cannot be told. The clocks take milliseconds to ask for, so a device is asked once.
+/// Whether the memory of a device brings each of its multiprocessors more than 16 bytes a clock. By their
+/// data sheets an H200's brings 18 and wants as many reads at a time as there is room for; an H100's brings
+/// 13, and was faster in long pieces. False if it cannot be told. A device is asked once: clocks can take
+/// long to ask for.
 inline bool has_fast_memory(int device) {
   constexpr int kDevices = 64;
   static std::atomic<signed char> known[kDevices];

@@ -161,7 +161,7 @@ struct Pairs {
 
 /// How `rotate` has the position read first, query and key behind it, and neither wait for the other,
 /// although the assembler would move all reads to where they are waited for. It moves none across the
-/// instructions of dependent launch, and across branches only some, which cost what they cost in every warp.
+/// instructions of dependent launch. Branches hold some of them back, too, but every warp pays for those.
 enum class Order : std::uint8_t {
   signal,   ///< by the signal to the next kernel, which nobody waits for: only where nobody does
   wait,     ///< by the wait for the previous kernel, a second time: quick where there are few blocks

@@ -41,9 +41,8 @@ using common::Place;
 /// Shapes  query, key: [tokens, heads, head_dim]; cache: [positions, rotary_dim]. What a head has behind
 ///         rotary_dim is not touched.
 /// Types   float32, float16 or bfloat16, one for all; arithmetic in float32, rounded once.
-/// Needs   every position in the cache, which the binding checks on the CPU; CUDA code leaves a token as it
-/// is
-///         if its position is not. No two heads share an element, no two operands overlap.
+/// Needs   no two heads share an element, no two operands overlap; on the CPU every position in the cache,
+///         which the binding checks. CUDA code leaves a token as it is whose position is not.
 /// Stream  CUDA: asynchronous on `stream`; no allocation, no synchronisation. CPU: done on return.
 /// Errors  null, or the text of the launch error. Empty operands are success.
 /// Source  Su et al. 2021, arXiv:2104.09864, equation 34.

@@ -345,8 +345,9 @@ def write_behind(misses, compared):
     print("\n".join(miss.line() for miss in behind))
 
 
-OTHER = """The memory of an H200 brings 1.4 times as much in the same time as that of an H100: a multiprocessor needs as many more reads
-at a time, and what is not reading (the launch, reductions, the last rows) weighs as much more. Tried there: twice the vectors a
+# The same of the other device.
+REASON_OF_OTHER = """The memory of an H200 brings 1.4 times as much in the same time as that of an H100, so that a multiprocessor likely
+needs as many more reads at a time, and what is not reading (the launch, reductions, the last rows) weighs more. Tried there: twice the vectors a
 thread in half of the threads (layer_norm of 1,024 x 8,192 12.7 in place of 10.6 us, rms_norm of 4,096 x 16,384 67.9 in place of
 66.3 us), layer_norm with weights read last (4,096 x 8,192 34.9 in place of 35.4 us, but 1,024 x 8,192 11.1 in place of 10.6 us),
 the residual of fused add written behind the barrier (4,096 x 4,096 38.2 in place of 34.3 us)."""
@@ -361,7 +362,7 @@ def write_other(folders, rows):
     with_goal = [key for key in keys if goals[key] is not None]
     met = [key for key in with_goal if shares[key] is not None and shares[key] >= goals[key] - 0.05]
     print(f"\n### Beside another device\n\n{devices_text(devices)}, against its own limit; {len(met)} of {len(with_goal)} goals "
-          f"for shares of the limit are met there. {' '.join(OTHER.split())}\n")
+          f"for shares of the limit are met there. {' '.join(REASON_OF_OTHER.split())}\n")
     print("| function | type | tokens x size | there, us | of the limit there | here | goal |\n|---|---|---|---|---|---|---|")
     for key in keys:
         op, dtype, tokens, hidden = key

@@ -37,7 +37,7 @@ inline runtime::KernelLibrary open_cpu_library(const std::string& kernel) {
   return open_library(kernel, false);
 }
 
-/// All of `memory` as a dense tensor on the first CUDA device.
+/// What `memory` begins with, as a dense tensor on the first CUDA device.
 inline runtime::Tensor cuda_tensor(const runtime::CudaMemory& memory, runtime::DType type,
                                    std::vector<std::int64_t> sizes) {
   return {bench::device_pointer(memory.address()), type, runtime::Layout::dense(std::move(sizes)),

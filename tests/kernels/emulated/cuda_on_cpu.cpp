@@ -283,7 +283,7 @@ cudaError_t cudaGetDevice(int* device) {
 cudaError_t cudaSetDevice(int) {
   return cudaSuccess;
 }
-/// A device of capability 9.0 with the memory of an H200.
+/// A device of capability 9.0 with memory about as fast as that of an H200.
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   switch (attribute) {
     case cudaDevAttrComputeCapabilityMajor:
