@@ -6,11 +6,14 @@ namespace {
 
 constexpr unsigned kFewThreads = 128;
 constexpr std::int64_t kMostThreads = 1024;
-// Vectors of a launch from which it fills the device many times over.
-constexpr std::int64_t kManyVectors = 1 << 20;
-// Vectors of a launch up to which, in dependent launch, a thread takes half of one: of the time that is left
-// then, the special functions of a thread, one after the other, are much.
-constexpr std::int64_t kFewVectors = 1 << 15;
+// Vectors of a launch from which it fills the device many times over. Dependent launch costs time in every
+// block, so that with it fewer and larger ones are better earlier.
+constexpr std::int64_t kManyVectors = 1 << 19;
+constexpr std::int64_t kManyDependentVectors = 1 << 17;
+// Vectors of a launch up to which a thread takes half of one: the special functions of a thread, one after
+// the other, are much of its time, and more of what dependent launch leaves of it.
+constexpr std::int64_t kFewVectors = 1 << 12;
+constexpr std::int64_t kFewDependentVectors = 1 << 15;
 constexpr std::int64_t kMostPieces = 0x7fffffff;
 constexpr std::int64_t kMostRows = 65535;  // of a grid's second dimension
 
@@ -28,8 +31,8 @@ bool fill_a_multiprocessor(std::int64_t items, std::int64_t parts) {
 
 /// Small blocks start early where there are few; large ones, as even parts of a row, read longer pieces of
 /// it. Fast memory also needs many threads at work.
-unsigned threads_for(std::int64_t rows, std::int64_t items, int device) {
-  if (rows * items < kManyVectors) return kFewThreads;
+unsigned threads_for(std::int64_t rows, std::int64_t items, bool dependent, int device) {
+  if (rows * items < (dependent ? kManyDependentVectors : kManyVectors)) return kFewThreads;
   std::int64_t parts = (items + kMostThreads - 1) / kMostThreads;
   if (common::has_fast_memory(device))
     while (!fill_a_multiprocessor(items, parts) && threads_of_part(items, parts) > kFewThreads)
@@ -65,6 +68,15 @@ cudaError_t start(const void* kernel, const Operands& o, std::int64_t vectors, s
                             typed);
 }
 
+template <Activation kActivation, class T, bool kDependent>
+cudaError_t start_gated(const Operands& o, std::int64_t vectors, const Place& place) {
+  if (o.rows * vectors <= (kDependent ? kFewDependentVectors : kFewVectors))
+    return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T, kDependent, 2>), o, vectors,
+                    2 * vectors, kFewThreads, place);
+  return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T, kDependent, 4>), o, vectors, vectors,
+                  threads_for(o.rows, vectors, kDependent, place.device), place);
+}
+
 template <Activation kActivation, class T>
 cudaError_t choose_width(const Operands& o, const Place& place) {
   constexpr std::int64_t kWidth = 16 / sizeof(T);
@@ -78,14 +90,8 @@ cudaError_t choose_width(const Operands& o, const Place& place) {
     return start<T>(reinterpret_cast<const void*>(&gated_any<kActivation, T>), o, 0, o.cols, kFewThreads,
                     place);
   const std::int64_t vectors = o.cols / kWidth;
-  if (!common::dependent_launch())
-    return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T, false, 4>), o, vectors, vectors,
-                    threads_for(o.rows, vectors, place.device), place);
-  if (o.rows * vectors <= kFewVectors)
-    return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T, true, 2>), o, vectors, 2 * vectors,
-                    kFewThreads, place);
-  return start<T>(reinterpret_cast<const void*>(&gated<kActivation, T, true, 4>), o, vectors, vectors,
-                  threads_for(o.rows, vectors, place.device), place);
+  return common::dependent_launch() ? start_gated<kActivation, T, true>(o, vectors, place)
+                                    : start_gated<kActivation, T, false>(o, vectors, place);
 }
 
 template <class T>

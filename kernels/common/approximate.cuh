@@ -17,6 +17,17 @@ __device__ inline float approximate_reciprocal(float value) {
 #endif
 }
 
+/// 1 / sqrt(value).
+__device__ inline float approximate_rsqrt(float value) {
+#if defined(__CUDA_ARCH__)
+  float result;
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(value));
+  return result;
+#else
+  return 1.0F / std::sqrt(value);
+#endif
+}
+
 /// 2 to the power of `value`.
 __device__ inline float approximate_exp2(float value) {
 #if defined(__CUDA_ARCH__)

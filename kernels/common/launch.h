@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <limits>
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -58,6 +59,11 @@ inline unsigned round_to_warps(std::int64_t threads, unsigned most) {
   const std::int64_t rounded = (threads + 31) / 32 * 32;
   if (rounded < 32) return 32;
   return rounded > most ? most : static_cast<unsigned>(rounded);
+}
+
+/// True if what is added to `eps` is never subnormal, which `approximate_rsqrt` would take for 0.
+inline bool keeps_normal(double eps) {
+  return static_cast<float>(eps) >= std::numeric_limits<float>::min();
 }
 
 /// Whether launches ask for programmatic dependent launch: KERNELS_DEPENDENT_LAUNCH=1 in the environment,

@@ -11,8 +11,12 @@ const void* address(Kernel* kernel) {
 
 template <bool kBias, class T, int kHeld, common::Weights kWeights>
 cudaError_t start_held(const Typed<T>& typed, const Place& place) {
-  return common::start_rows(address(&norm_held<T, kHeld, kBias, kWeights>), typed,
-                            (typed.vectors + kHeld - 1) / kHeld, place);
+  const std::int64_t threads = (typed.vectors + kHeld - 1) / kHeld;
+  const void* kernel = address(&norm_held<T, kHeld, kBias, kWeights, common::kLargeBlock>);
+  if constexpr (kWeights != common::Weights::last)
+    if (typed.rows < common::kManyRows && threads <= common::kSmallBlock)
+      kernel = address(&norm_held<T, kHeld, kBias, kWeights, common::kSmallBlock>);
+  return common::start_rows(kernel, typed, threads, place);
 }
 
 /// Weights wait in registers, but where many rows are to fit on the device and a thread holds much.
@@ -38,7 +42,7 @@ bool wide_enough(const Operands& o) {
 template <bool kBias, class T>
 cudaError_t choose(const Operands& o, const Place& place) {
   const std::int64_t vectors = o.cols * static_cast<std::int64_t>(sizeof(T)) / 16;
-  const bool wide = wide_enough<T>(o);
+  const bool wide = wide_enough<T>(o) && common::keeps_normal(o.eps);
   const Typed<T> typed{static_cast<const T*>(o.x),
                        static_cast<const T*>(o.weight),
                        static_cast<const T*>(o.bias),
@@ -52,9 +56,9 @@ cudaError_t choose(const Operands& o, const Place& place) {
                        o.cols,
                        o.out_stride,
                        o.x_stride};
-  // Few rows are done earlier by more threads; with many, two vectors a thread from 128 on: one is little for
-  // what a reduction costs.
-  const std::int64_t row_of_one = o.rows < common::kManyRows ? 512 : 128;
+  // What every warp does for itself, whatever it holds, is much of the work of few rows, and one vector is
+  // little for it. With many rows more warps hide it.
+  const std::int64_t row_of_one = o.rows < common::kManyRows ? 256 : 128;
   if (wide && vectors <= row_of_one) return choose_weights<kBias, T, 1>(typed, place);
   if (wide && vectors <= common::kRowOfTwo) return choose_weights<kBias, T, 2>(typed, place);
   if (wide && vectors <= common::kRowOfFour) return choose_weights<kBias, T, 4>(typed, place);

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
+#include "common/approximate.cuh"
 #include "common/held.cuh"
 #include "common/vector.cuh"
 #include "layer_norm/layer_norm.h"
@@ -34,13 +36,15 @@ struct Distances {
   float sums[kSums] = {};
   float squares[kSums] = {};
 
+  /// `are_first`: nothing has been added before. The compiler would keep the addition to zeros.
   template <int kWidth>
-  __device__ void add(const float (&s)[kWidth], float point) {
+  __device__ void add(const float (&distances)[kWidth], bool are_first) {
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
-      const float distance = s[i] - point;
-      sums[i % kSums] += distance;
-      squares[i % kSums] = fmaf(distance, distance, squares[i % kSums]);
+      const float distance = distances[i];
+      const bool begins = are_first && i < kSums;
+      sums[i % kSums] = begins ? distance : sums[i % kSums] + distance;
+      squares[i % kSums] = begins ? distance * distance : fmaf(distance, distance, squares[i % kSums]);
     }
   }
 };
@@ -53,9 +57,24 @@ __device__ float sum_of(const float (&sums)[kSums]) {
   return sum;
 }
 
-/// A point near the row: the mean of its first vector, as an element of it could be.
+/// The mean of a vector's eight elements, most of it in the precision of their type, which takes half of the
+/// instructions. Quarters have no sum that overflows, and those of equal elements have one that is exact.
+template <class Pair, class T>
+__device__ float mean_of_pairs(const uint4& vector) {
+  const T quarter = static_cast<T>(0.25F);
+  const Pair quarters{quarter, quarter};
+  const auto pair = [](const unsigned& word) { return *reinterpret_cast<const Pair*>(&word); };
+  const Pair low = __hadd2(__hmul2(pair(vector.x), quarters), __hmul2(pair(vector.y), quarters));
+  const Pair high = __hadd2(__hmul2(pair(vector.z), quarters), __hmul2(pair(vector.w), quarters));
+  const Pair sum = __hadd2(low, high);
+  return (common::load(sum.x) + common::load(sum.y)) * 0.5F;
+}
+
+/// A point near the row: the mean of its first vector, about, as an element of it could be.
 template <class T>
 __device__ float point_of(const uint4& first) {
+  if constexpr (std::is_same_v<T, __half>) return mean_of_pairs<__half2, T>(first);
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) return mean_of_pairs<__nv_bfloat162, T>(first);
   float s[common::kPerVector<T>];
   common::unpack<T>(first, s);
   float sums[2] = {};
@@ -65,14 +84,24 @@ __device__ float point_of(const uint4& first) {
   return (sums[0] + sums[1]) * (1.0F / common::kPerVector<T>);
 }
 
+/// The distances of a vector's elements from a point.
+template <class T>
+__device__ void unpack_from(const uint4& vector, float point, float (&out)[common::kPerVector<T>]) {
+  common::unpack<T>(vector, out);
+#pragma unroll
+  for (int i = 0; i < common::kPerVector<T>; ++i)
+    out[i] -= point;
+}
+
 struct Moments {
-  float mean;
+  float away;   ///< the mean's distance from the point
   float scale;  ///< 1 / sqrt(variance + eps)
 };
 
 /// Shared memory for `moments_of`, opened ahead of it.
+template <int kThreads>
 struct Scratch {
-  common::OfWarps<common::kLargeBlock / 32> sums[2];  ///< of distances, and of their squares
+  common::OfWarps<kThreads / 32> sums[2];  ///< of distances, and of their squares
 
   __device__ void open() {
     sums[0].open(0.0F);
@@ -85,19 +114,29 @@ struct Scratch {
   }
 };
 
+/// The largest of `value` and 0; NaN stays.
+__device__ inline float at_least_zero(float value) {
+#if defined(__CUDA_ARCH__)
+  float result;
+  asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(result) : "f"(value));
+  return result;
+#else
+  return value < 0.0F ? 0.0F : value;
+#endif
+}
+
 /// Mean and scale of the row in all threads of a block, with one barrier: both sums travel together, because
 /// the distances are from a point that needs no reduction. Of n elements in a vector and N in the row the
 /// point is at most sqrt(N / n) standard deviations away from the mean (its n elements are part of the
 /// variance), so the subtraction loses at most a factor N / n of float32's precision, where a row is made to
 /// do so, and nothing where the first elements are like the others, wherever their mean is.
-template <common::Weights kWeights, int kSums, class T>
-__device__ Moments moments_of(const Distances<kSums>& own, float point, const Typed<T>& o, Scratch& scratch) {
+template <common::Weights kWeights, int kSums, class T, int kThreads>
+__device__ Moments moments_of(const Distances<kSums>& own, const Typed<T>& o, Scratch<kThreads>& scratch) {
   scratch.keep(common::warp_sums(sum_of(own.sums) * o.per_col, sum_of(own.squares) * o.per_col));
   __syncthreads();
   const float away = common::sum_of_warps<kWeights>(scratch.sums[0]);
   const float square = common::sum_of_warps<kWeights>(scratch.sums[1]);
-  const float variance = fmaf(-away, away, square);
-  return {point + away, rsqrtf((variance < 0.0F ? 0.0F : variance) + o.eps)};
+  return {away, common::approximate_rsqrt(at_least_zero(fmaf(-away, away, square)) + o.eps)};
 }
 
 /// Blocks that a multiprocessor has room for: of the registers that are left to each thread.
@@ -110,13 +149,14 @@ inline constexpr int kRoom = kWeights != common::Weights::last && kHeld == 2
 
 /// One block per row, which stays in registers as it was read, so memory is read once. Needs rows aligned to
 /// 16 bytes, vectors <= kHeld * blockDim.x and a block for each row.
-template <class T, int kHeld, bool kBias, common::Weights kWeights>
-__global__ void __launch_bounds__(common::kLargeBlock, kRoom<kHeld, kWeights>) norm_held(const Typed<T> o) {
+template <class T, int kHeld, bool kBias, common::Weights kWeights, int kThreads>
+__global__ void __launch_bounds__(kThreads, kThreads == common::kLargeBlock ? kRoom<kHeld, kWeights> : 1)
+    norm_held(const Typed<T> o) {
   constexpr int kWidth = common::kPerVector<T>;
-  // Of one vector they would only be waited for; of several they keep the compiler from holding all of them
-  // as float32.
-  constexpr bool kBranches = kHeld > 1;
-  __shared__ Scratch memory;
+  // They keep the compiler from holding several vectors as float32. Of few rows it may: there is room for
+  // them, and branches would only be waited for.
+  constexpr bool kBranches = kHeld > 1 && kThreads == common::kLargeBlock;
+  __shared__ Scratch<kThreads> memory;
   const auto* weight = common::own_vectors(o.weight, 0);
   const uint4* bias = kBias ? common::own_vectors(o.bias, 0) : nullptr;
   uint4 held[kHeld];
@@ -141,15 +181,18 @@ __global__ void __launch_bounds__(common::kLargeBlock, kRoom<kHeld, kWeights>) n
   common::let_next_start();
   const float point = point_of<T>(first);
   Distances<kWeights == common::Weights::last ? 1 : 2> own;
-  float s[kWidth];
+  float distances[kBranches ? 1 : kHeld][kWidth];
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
     if (kBranches && common::vector_of(k) >= o.vectors) continue;
     // A vector that the row does not have is zeros, at no distance from 0.
-    common::unpack<T>(held[k], s);
-    own.add(s, common::vector_of(k) < o.vectors ? point : 0.0F);
+    auto& s = distances[kBranches ? 0 : k];
+    unpack_from<T>(held[k], common::vector_of(k) < o.vectors ? point : 0.0F, s);
+    own.add(s, !kBranches && k == 0);
   }
-  const Moments moments = moments_of<kWeights>(own, point, o, scratch);
+  const Moments moments = moments_of<kWeights>(own, o, scratch);
+  const float mean = point + moments.away;
+  const float shift = -moments.away * moments.scale;
   if constexpr (kWeights == common::Weights::last) out = common::own_vectors(o.out, o.out_step);
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
@@ -160,12 +203,13 @@ __global__ void __launch_bounds__(common::kLargeBlock, kRoom<kHeld, kWeights>) n
     }
     float w[kWidth];
     float b[kWidth] = {};
-    common::unpack<T>(held[k], s);
+    auto& s = distances[kBranches ? 0 : k];
+    if constexpr (kBranches) common::unpack<T>(held[k], s);
     common::unpack<T>(weights[k], w);
     if constexpr (kBias) common::unpack<T>(biases[k], b);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i)
-      s[i] = fmaf((s[i] - moments.mean) * moments.scale, w[i], b[i]);
+      s[i] = fmaf(kBranches ? (s[i] - mean) * moments.scale : fmaf(s[i], moments.scale, shift), w[i], b[i]);
     const uint4 result = common::pack<T>(s);
     if (common::vector_of(k) < o.vectors) out[k * blockDim.x] = result;
   }

@@ -46,14 +46,19 @@ void for_pieces(const T* x, std::int64_t cols, Visit visit) {
 template <class T>
 void row(T* out, const T* x, const Operands& o) {
   const auto count = static_cast<double>(o.cols);
+  // Distances from an element, and not from 0, are as small as what the row varies by, and so are their
+  // errors.
+  const float point = o.cols > 0 ? common::to_float(*x) : 0.0F;
   double sum = 0;
   for_pieces(x, o.cols, [&](std::int64_t, const float* s, std::int64_t n) {
-    sum += static_cast<double>(sum_of(n, [&](std::int64_t i) { return s[i]; }));
+    sum += static_cast<double>(sum_of(n, [&](std::int64_t i) { return s[i] - point; }));
   });
-  const auto mean = static_cast<float>(sum / count);
+  const auto away = static_cast<float>(sum / count);
+  const auto distance = [=](float value) { return value - point - away; };
   double squares = 0;
   for_pieces(x, o.cols, [&](std::int64_t, const float* s, std::int64_t n) {
-    squares += static_cast<double>(sum_of(n, [&](std::int64_t i) { return (s[i] - mean) * (s[i] - mean); }));
+    squares +=
+        static_cast<double>(sum_of(n, [&](std::int64_t i) { return distance(s[i]) * distance(s[i]); }));
   });
   const auto scale = static_cast<float>(1.0 / std::sqrt(squares / count + o.eps));
   const auto* weight = static_cast<const T*>(o.weight);
@@ -64,7 +69,7 @@ void row(T* out, const T* x, const Operands& o) {
     convert(weight + begin, w, n);
     if (bias != nullptr) convert(bias + begin, b, n);
     for (std::int64_t i = 0; i < n; ++i)
-      w[i] = (s[i] - mean) * scale * w[i] + b[i];
+      w[i] = distance(s[i]) * scale * w[i] + b[i];
     for (std::int64_t i = 0; i < n; ++i)
       common::from_float(w[i], out[begin + i]);
   });

@@ -7,6 +7,8 @@ namespace {
 /// Vectors of a row up to which a thread holds one: twice as many warps would have twice the work that every
 /// warp has for itself, whatever it holds.
 constexpr std::int64_t kRowOfOne = 256;
+/// Rows up to which, for the same reason, a thread of long ones holds eight.
+constexpr std::int64_t kFewRows = common::kManyRows < 64 ? 2 : 64;
 
 template <bool kFused, class T, int kHeld, common::Weights kWeights, int kThreads>
 const void* kernel_for() {
@@ -21,11 +23,12 @@ cudaError_t start_held(const Typed<T>& typed, const Place& place) {
   using common::kLargeBlock;
   using common::kSmallBlock;
   const std::int64_t threads = (typed.vectors + kHeld - 1) / kHeld;
-  // A thread holds one of few, and more than two of many vectors.
+  constexpr bool kIsSmall = kHeld == 1;
+  constexpr bool kIsLarge = kHeld == 4 || (kHeld == 8 && kWeights == common::Weights::last);
   const void* kernel = nullptr;
-  if constexpr (kHeld == 1)
+  if constexpr (kIsSmall)
     kernel = kernel_for<kFused, T, kHeld, kWeights, kSmallBlock>();
-  else if constexpr (kHeld > 2)
+  else if constexpr (kIsLarge)
     kernel = kernel_for<kFused, T, kHeld, kWeights, kLargeBlock>();
   else
     kernel = threads <= kSmallBlock ? kernel_for<kFused, T, kHeld, kWeights, kSmallBlock>()
@@ -56,7 +59,7 @@ template <bool kFused, class T>
 cudaError_t choose(const Operands& o, const Place& place) {
   constexpr int kWidth = 16 / sizeof(T);
   const std::int64_t vectors = o.cols / kWidth;
-  const bool wide = wide_enough<T>(o, kWidth) && o.rows <= common::kMostBlocks;
+  const bool wide = wide_enough<T>(o, kWidth) && o.rows <= common::kMostBlocks && common::keeps_normal(o.eps);
   const Typed<T> typed{static_cast<const T*>(o.x),
                        static_cast<const T*>(o.weight),
                        common::step_of(o.x_stride, sizeof(T)),
@@ -72,6 +75,9 @@ cudaError_t choose(const Operands& o, const Place& place) {
                        o.out_stride,
                        o.x_stride,
                        o.residual_stride};
+  if constexpr (!kFused)
+    if (wide && o.rows <= kFewRows && vectors > common::kRowOfTwo && vectors <= common::kRowOfFour)
+      return choose_weights<false, T, 8>(typed, place);
   if (wide && vectors <= kRowOfOne) return choose_weights<kFused, T, 1>(typed, place);
   if (wide && vectors <= common::kRowOfTwo) return choose_weights<kFused, T, 2>(typed, place);
   if (wide && vectors <= common::kRowOfFour) return choose_weights<kFused, T, 4>(typed, place);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "common/approximate.cuh"
 #include "common/held.cuh"
 #include "common/vector.cuh"
 #include "rmsnorm/rmsnorm.h"
@@ -79,7 +80,7 @@ __device__ float scale_of(float squares, const Typed<T>& o, common::OfWarps<kWar
   } else {
     // Every operation behind the barrier is waited for: what can be done ahead of it, is.
     const float part = fmaf(squares, o.per_col, threadIdx.x == 0 ? o.eps : 0.0F);
-    return rsqrtf(common::block_sum<kWeights>(part, scratch));
+    return common::approximate_rsqrt(common::block_sum<kWeights>(part, scratch));
   }
 }
 
