@@ -167,6 +167,9 @@ __global__ void __launch_bounds__(kThreads, kThreads == common::kLargeBlock ? kR
     if constexpr (kBias) common::read_row(bias, o.vectors, biases);
   }
   common::wait_for_previous();
+  // With larger blocks, of which fewer fit beside one another, the next kernel would be in the way.
+  constexpr bool kSignalFirst = kWeights == common::Weights::first && kThreads == common::kSmallBlock;
+  if constexpr (kSignalFirst) common::let_next_start();
   const uint4 first = reinterpret_cast<const uint4*>(o.x)[static_cast<std::uint64_t>(blockIdx.x) * o.x_step];
   common::read_row(common::own_vectors(o.x, o.x_step), o.vectors, held);
   if constexpr (kWeights == common::Weights::second) {
@@ -178,7 +181,7 @@ __global__ void __launch_bounds__(kThreads, kThreads == common::kLargeBlock ? kR
     out = common::made_now(common::own_vectors(o.out, o.out_step));
   auto& scratch = common::made_now_shared(memory);
   scratch.open();
-  common::let_next_start();
+  if constexpr (!kSignalFirst) common::let_next_start();
   const float point = point_of<T>(first);
   Distances<kWeights == common::Weights::last ? 1 : 2> own;
   float distances[kBranches ? 1 : kHeld][kWidth];

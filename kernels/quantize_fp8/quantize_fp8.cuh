@@ -253,6 +253,8 @@ __global__ void __launch_bounds__(kThreads<kForm, kHeld>) norm_held(const Typed<
     if (chunk_of(k) < chunks) read<T>(weight, k, weights[k]);
   }
   common::wait_for_previous();
+  constexpr bool kSignalFirst = kForm == Form::norm && kIsShort<kHeld>;
+  if constexpr (kSignalFirst) common::let_next_start();
 #pragma unroll
   for (int k = 0; k < kHeld; ++k) {
     in[k] = {};
@@ -265,7 +267,7 @@ __global__ void __launch_bounds__(kThreads<kForm, kHeld>) norm_held(const Typed<
   auto& scratch = common::made_now_shared(memory);
   scratch.open();
   uint2* out = common::made_now(chunks_of_block(o));
-  common::let_next_start();
+  if constexpr (!kSignalFirst) common::let_next_start();
   Found found;
   float s[kHeld][kChunk];
 #pragma unroll

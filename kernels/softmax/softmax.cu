@@ -44,6 +44,30 @@ cudaError_t start_held(const Typed<T>& typed, int held, const Place& place) {
                             launch_for(typed.rows, (typed.vectors + held - 1) / held, place), typed);
 }
 
+template <class T, int kHeld, int kThreads, bool kBothEnds>
+cudaError_t start_pointed(const Typed<T>& typed, const Place& place) {
+  return common::start_with(address(&softmax_pointed<T, kHeld, kThreads, kBothEnds>),
+                            launch_for(typed.rows, (typed.vectors + kHeld - 1) / kHeld, place), typed);
+}
+
+/// Rows that a block holds, of more than a warp does. What a second point costs few rows wait for; with many
+/// it is little beside a row that would have to be read again.
+template <class T>
+cudaError_t choose_pointed(const Typed<T>& typed, const Place& place) {
+  const auto vectors = typed.vectors;
+  if (typed.rows < common::kManyRows) {
+    if (vectors <= kRowOfOne) return start_pointed<T, 1, 256, false>(typed, place);
+    if (vectors <= kFewRowsOfOne) return start_pointed<T, 1, 512, false>(typed, place);
+    if (vectors <= common::kRowOfTwo) return start_pointed<T, 2, 512, false>(typed, place);
+    return start_pointed<T, 4, 512, false>(typed, place);
+  }
+  if (vectors <= kRowOfOne && typed.rows >= kRowsInWaves && common::has_fast_memory(place.device))
+    return start_pointed<T, 2, 256, true>(typed, place);
+  if (vectors <= kRowOfOne) return start_pointed<T, 1, 256, true>(typed, place);
+  if (vectors <= common::kRowOfTwo) return start_pointed<T, 2, 512, true>(typed, place);
+  return start_pointed<T, 4, 512, true>(typed, place);
+}
+
 template <class T, class Row, int kThreads, int kBlocks>
 cudaError_t start_cluster(const Typed<T>& typed, std::int64_t share, int held, const Place& place) {
   auto launch = launch_for(typed.rows * kCluster, (share + held - 1) / held, place);
@@ -96,13 +120,7 @@ cudaError_t choose(const Operands& o, const Place& place) {
   if (!wide || o.rows > common::kMostBlocks / kCluster) return start_any(typed, wide, place);
   if (vectors <= kRowOfWarp) return start_short<T, 1>(typed, place);
   if (vectors <= 2 * kRowOfWarp) return start_short<T, 2>(typed, place);
-  if (vectors <= kRowOfOne && o.rows >= kRowsInWaves && common::has_fast_memory(place.device))
-    return start_held<T, Held<T, 2>, 256>(typed, 2, place);
-  if (vectors <= kRowOfOne) return start_held<T, Held<T, 1>, 256>(typed, 1, place);
-  if (vectors <= kFewRowsOfOne && o.rows < common::kManyRows)
-    return start_held<T, Held<T, 1>, 512>(typed, 1, place);
-  if (vectors <= common::kRowOfTwo) return start_held<T, Held<T, 2>, 512>(typed, 2, place);
-  if (vectors <= common::kRowOfFour) return start_held<T, Held<T, 4>, 512>(typed, 4, place);
+  if (vectors <= common::kRowOfFour) return choose_pointed(typed, place);
   if (vectors <= common::kRowOfEight) return start_held<T, Packed<T, 8>, 512>(typed, 8, place);
   if (vectors <= kMostVectors && common::capability_major(place.device) >= 9)
     return choose_cluster(typed, place);

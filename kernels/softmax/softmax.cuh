@@ -243,6 +243,114 @@ __global__ void __launch_bounds__(kThreads) softmax_held(const Typed<T> o) {
   row.write(out, share, merge_warps(row.partial(share), scratch));
 }
 
+/// A word of elements that are -inf.
+__device__ inline unsigned nothing_of(float*) {
+  return 0xff800000U;
+}
+__device__ inline unsigned nothing_of(__half*) {
+  return 0xfc00fc00U;
+}
+__device__ inline unsigned nothing_of(__nv_bfloat16*) {
+  return 0xff80ff80U;
+}
+
+/// The larger of each two elements, packed.
+__device__ inline unsigned larger_of(float*, unsigned a, unsigned b) {
+  return __float_as_uint(fmaxf(__uint_as_float(a), __uint_as_float(b)));
+}
+template <class Pair>
+__device__ unsigned larger_of_pairs(unsigned a, unsigned b) {
+  const Pair most = __hmax2(*reinterpret_cast<const Pair*>(&a), *reinterpret_cast<const Pair*>(&b));
+  return *reinterpret_cast<const unsigned*>(&most);
+}
+__device__ inline unsigned larger_of(__half*, unsigned a, unsigned b) {
+  return larger_of_pairs<__half2>(a, b);
+}
+__device__ inline unsigned larger_of(__nv_bfloat16*, unsigned a, unsigned b) {
+  return larger_of_pairs<__nv_bfloat162>(a, b);
+}
+
+/// The largest element of a vector.
+template <class T>
+__device__ float largest_of(const uint4& vector) {
+  T* const type = nullptr;
+  const unsigned most =
+      larger_of(type, larger_of(type, vector.x, vector.y), larger_of(type, vector.z, vector.w));
+  float elements[common::kPerWord<T>];
+  common::unpack_word<T>(most, elements);
+  float largest = elements[0];
+#pragma unroll
+  for (int i = 1; i < common::kPerWord<T>; ++i)
+    largest = fmaxf(largest, elements[i]);
+  return largest;
+}
+
+/// Sums of exponentials that `softmax_pointed` trusts. As the point is an element, the sum is 1 at least, but
+/// for what rounding takes from its own; up to the other bound an exponential has seven digits.
+inline constexpr float kLeastSum = 0.5F;
+inline constexpr float kMostSum = 1099511627776.0F;  // 2^40
+
+/// One block per row, which is read once. Exponentials are of distances from a point that needs no reduction:
+/// the largest element of the row's first vector and, with `kBothEnds`, of its last. So the sum is all that
+/// threads wait for. A point that is far below the largest element, or none because masks have taken those
+/// ends of the row, shows in the sum: then the row is read once more, and its largest element found. Needs
+/// what softmax_held does.
+template <class T, int kHeld, int kThreads, bool kBothEnds>
+__global__ void __launch_bounds__(kThreads) softmax_pointed(const Typed<T> o) {
+  constexpr int kWidth = common::kPerVector<T>;
+  constexpr float kLog2E = 1.44269504F;
+  __shared__ common::OfWarps<kThreads / 32> memory;
+  __shared__ Scratch<kThreads / 32> memory_of_held;
+  const Share share{threadIdx.x, blockDim.x, o.vectors};
+  common::wait_for_previous();
+  common::let_next_start();
+  const uint4* row = reinterpret_cast<const uint4*>(o.x) + static_cast<std::uint64_t>(blockIdx.x) * o.x_step;
+  const uint4 first = row[0];
+  const uint4 last = kBothEnds ? row[o.vectors - 1] : uint4{};
+  const auto* x = common::own_vectors(o.x, o.x_step);
+  const unsigned nothing = nothing_of(static_cast<T*>(nullptr));
+  uint4 raw[kHeld];
+#pragma unroll
+  for (int k = 0; k < kHeld; ++k)
+    raw[k] = share.has(k) ? x[k * share.step] : uint4{nothing, nothing, nothing, nothing};
+  auto& scratch = common::made_now_shared(memory);
+  scratch.open(0.0F);
+  uint4* out = common::made_now(common::own_vectors(o.out, o.out_step));
+  float point = largest_of<T>(first);
+  if constexpr (kBothEnds) point = fmaxf(point, largest_of<T>(last));
+  // What rounding does to it every exponent has, and the division takes it away.
+  const float shift = -point * kLog2E;
+  float values[kHeld][kWidth];
+  float sums[2] = {};
+#pragma unroll
+  for (int k = 0; k < kHeld; ++k) {
+    common::unpack<T>(raw[k], values[k]);
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i) {
+      values[k][i] = common::approximate_exp2(fmaf(values[k][i], kLog2E, shift));
+      sums[i % 2] = k == 0 && i < 2 ? values[k][i] : sums[i % 2] + values[k][i];
+    }
+  }
+  const float sum = common::block_sum<common::Weights::second>(sums[0] + sums[1], scratch);
+  if (!(sum >= kLeastSum && sum <= kMostSum)) {
+    Held<T, kHeld> held;
+    held.read(x, share);
+    auto& others = common::made_now_shared(memory_of_held);
+    others.open();
+    held.write(out, share, merge_warps(held.partial(share), others));
+    return;
+  }
+  const float scale = common::approximate_reciprocal(sum);
+#pragma unroll
+  for (int k = 0; k < kHeld; ++k) {
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i)
+      values[k][i] *= scale;
+    const uint4 result = common::pack<T>(values[k]);
+    if (share.has(k)) out[k * share.step] = result;
+  }
+}
+
 /// A cluster of blocks per row: the same for rows that one block cannot hold. Each block gives its partial to
 /// all others, so there is one exchange. Needs kCluster blocks for each row, capability 9.0.
 template <class T, class Row, int kThreads, int kBlocks>

@@ -48,15 +48,21 @@ std::uint64_t placed_bytes(const std::vector<Operand>& operands) {
   return bytes;
 }
 
+/// Fills the set at `address` with the operands' contents: the first set from the host, the others from the
+/// first, which takes a fraction of the time. The caller waits for it.
 Status place_set(const CheckContext& context, const std::vector<Operand>& first, std::uint64_t address,
                  DeviceSets& sets) {
+  const auto& cuda = *context.options.cuda;
+  const std::uint64_t from_first = address - sets.memory.address();
   std::vector<runtime::Value> values;
   for (const Operand& operand : first) {
     if (!operand.is_tensor()) {
       values.emplace_back(*operand.spec->value);
       continue;
     }
-    if (auto done = context.options.cuda->write(address, operand.before); !done) return done;
+    auto done = from_first == 0 ? cuda.write(address, operand.before)
+                                : cuda.copy_async(address, address - from_first, operand.before.size());
+    if (!done) return done;
     sets.tensors.push_back(std::make_unique<runtime::Tensor>(
         device_pointer(address + kGuardBytes), operand.dtype, operand.layout, runtime::DeviceKind::cuda,
         context.options.device_index));
@@ -80,6 +86,7 @@ Result<DeviceSets> make_device_sets(const CheckContext& context, const std::vect
   for (std::uint64_t i = 0; i < count; ++i)
     if (auto done = place_set(context, first, sets.memory.address() + i * bytes, sets); !done)
       return fail(std::move(done).error());
+  if (auto done = context.options.cuda->synchronize(); !done) return fail(std::move(done).error());
   return sets;
 }
 

@@ -114,7 +114,7 @@ Status Cuda::read_info() {
 }
 
 Cuda::~Cuda() {
-  for (void* module : modules_)
+  for (const auto& [text, module] : modules_)
     api_->module_unload(module);
   if (before_ != nullptr) api_->event_destroy(before_);
   if (after_ != nullptr) api_->event_destroy(after_);
@@ -187,11 +187,12 @@ Status Cuda::copy_async(std::uint64_t to, std::uint64_t from, std::uint64_t byte
 }
 
 Result<CudaKernel> Cuda::compile(const std::string& ptx, const char* name) const {
-  void* module = nullptr;
   CudaKernel kernel;
-  if (api_->module_load(&module, ptx.c_str()) != 0)
+  void*& module = modules_[ptx];
+  if (module == nullptr && api_->module_load(&module, ptx.c_str()) != 0) {
+    modules_.erase(ptx);
     return fail(Errc::unsupported, "the driver did not compile `" + std::string(name) + "`");
-  modules_.push_back(module);
+  }
   if (auto found = checked(api_->module_function(&kernel.function_, module, name), "find a kernel"); !found)
     return std::unexpected(std::move(found).error());
   return kernel;

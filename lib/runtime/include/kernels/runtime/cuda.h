@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -150,7 +151,8 @@ class Cuda {
 
   /// Copies inside the device, in order on the stream, without waiting.
   Status copy_async(std::uint64_t to, std::uint64_t from, std::uint64_t bytes) const;
-  /// Compiles PTX for this device. Errors  unsupported: the driver does not take it; io: no such kernel.
+  /// Compiles PTX for this device, once for every text. Errors  unsupported: the driver does not take it; io:
+  /// no such kernel.
   Result<CudaKernel> compile(const std::string& ptx, const char* name) const;
   /// Puts a launch of one-dimensional blocks on the stream. `arguments` point to the values.
   Status launch_async(const CudaKernel& kernel, unsigned blocks, unsigned threads,
@@ -188,7 +190,7 @@ class Cuda {
   void* stream_ = nullptr;
   void* before_ = nullptr;
   void* after_ = nullptr;
-  mutable std::vector<void*> modules_;
+  mutable std::map<std::string, void*> modules_;  ///< by the PTX that they were compiled from
 };
 
 }  // namespace kernels::runtime

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <random>
 #include <span>
@@ -129,7 +130,7 @@ double worst_share(const Norm& norm, const Rows& x, double eps, const Rows& out)
     for (std::uint64_t i = begin; i < begin + cols; ++i) {
       const double right = (x.at(i) - mean) * scale;
       const double share = std::abs(out.at(i) - right) / (relative * (0.3 + std::abs(right)));
-      worst = share <= worst ? worst : share;  // keeps NaN
+      if (!(share <= worst) && !std::isnan(worst)) worst = share;
     }
   }
   return worst;
@@ -169,6 +170,90 @@ void check_tiny(bool cuda) {
   check_rows(cuda, 0.0, [&] { return next = -next; });
 }
 
+/// What masks and outliers make of scores, in the columns of one row: "usual" is about 0.
+struct Scores {
+  const char* name;
+  std::function<double(std::int64_t c, std::int64_t cols, double usual)> at;
+};
+
+/// Softmax of few rows trusts the ends of a row, as far as the sum does not say otherwise.
+const Scores kScores[] = {
+    {"usual", [](auto, auto, double usual) { return usual; }},
+    {"masked behind the middle",
+     [](auto c, auto cols, double usual) { return 2 * c > cols ? -INFINITY : usual; }},
+    {"masked up to the middle",
+     [](auto c, auto cols, double usual) { return 2 * c < cols ? -INFINITY : usual; }},
+    {"masked at both ends",
+     [](auto c, auto cols, double usual) { return 3 * c < cols || 3 * c > 2 * cols ? -INFINITY : usual; }},
+    {"masked at both ends by a large number",
+     [](auto c, auto cols, double usual) { return 3 * c < cols || 3 * c > 2 * cols ? -3e38 : usual; }},
+    {"ends far below the others",
+     [](auto c, auto cols, double usual) { return c < 8 || c >= cols - 8 ? usual - 500 : usual; }},
+    {"ends somewhat below the others",
+     [](auto c, auto cols, double usual) { return c < 8 || c >= cols - 8 ? usual - 24 : usual; }},
+    {"ends far above the others",
+     [](auto c, auto cols, double usual) { return c < 8 || c >= cols - 8 ? usual + 500 : usual; }},
+    {"far from 0", [](auto, auto, double usual) { return usual + 30000; }},
+    {"far below 0", [](auto, auto, double usual) { return usual - 3e7; }},
+    {"near the end of float32", [](auto, auto, double usual) { return usual > 0 ? 3e38 : -3e38; }},
+    {"one above all", [](auto c, auto cols, double usual) { return c == cols / 2 ? 300.0 : usual; }},
+    {"nothing", [](auto, auto, double) { return -INFINITY; }},
+    {"NaN", [](auto c, auto cols, double usual) { return c == cols / 2 ? NAN : usual; }},
+    {"NaN at the beginning", [](auto c, auto, double usual) { return c == 0 ? NAN : usual; }},
+    {"infinity", [](auto c, auto cols, double usual) { return c == cols / 2 ? INFINITY : usual; }},
+};
+
+Rows softmax_of(const Rows& x, bool cuda) {
+  auto library = test::open_library("softmax", cuda);
+  Memory memory(cuda);
+  memory.use_for(library);
+  const auto out = memory.tensor(std::vector<std::byte>(x.bytes.size()), x.type, {x.count, x.cols});
+  const auto in = memory.tensor(x.bytes, x.type, {x.count, x.cols});
+  const std::vector<Value> arguments{&out, &in};
+  if (const auto called = library.call("softmax", arguments); !called) FAIL(called.error().message);
+  return {x.type, x.count, x.cols, memory.first()};
+}
+
+/// The largest distance of one row, from `begin` on, from the formula in float64, of what is tolerated.
+double worst_of_softmax(const Rows& x, const Rows& out, std::uint64_t begin) {
+  const double relative = x.type == DType::float32 ? 2e-5 : 1.6e-2;
+  const double absolute = x.type == DType::float16 ? 1e-7 : 1e-37;  // results below normal numbers
+  const auto end = begin + static_cast<std::uint64_t>(x.cols);
+  double largest = -INFINITY;
+  for (std::uint64_t i = begin; i < end; ++i)
+    largest = std::max(largest, x.at(i));
+  double sum = 0.0;
+  for (std::uint64_t i = begin; i < end; ++i)
+    sum += std::exp(x.at(i) - largest);
+  double worst = 0.0;
+  for (std::uint64_t i = begin; i < end; ++i) {
+    const double right = std::exp(x.at(i) - largest) / sum;
+    if (std::isnan(right) && std::isnan(out.at(i))) continue;
+    const double share = std::abs(out.at(i) - right) / (relative * right + absolute);
+    if (!(share <= worst) && !std::isnan(worst)) worst = share;
+  }
+  return worst;
+}
+
+/// Each of those rows, in sizes that have forms of their own, among usual ones.
+void check_scores(bool cuda) {
+  std::mt19937 random(test::seed());
+  std::normal_distribution<double> normal;
+  for (const std::int64_t cols : {500, 512, 1000, 2048, 4096, 8192, 16384, 40000, 131072})
+    for (const auto type : {DType::float32, DType::bfloat16, DType::float16})
+      for (const auto& scores : kScores) {
+        std::int64_t next = 0;
+        const Rows x = rows_of(type, 2, cols, [&] {
+          const std::int64_t c = next++ - cols;
+          return c < 0 ? normal(random) : scores.at(c, cols, normal(random));
+        });
+        const Rows out = softmax_of(x, cuda);
+        CAPTURE(scores.name, cols, runtime::name_of(type), test::seed());
+        CHECK(worst_of_softmax(x, out, 0) <= 1.0);
+        CHECK(worst_of_softmax(x, out, static_cast<std::uint64_t>(cols)) <= 1.0);
+      }
+}
+
 }  // namespace
 
 TEST_CASE("norms: rows far from 0 keep what they vary by", "[kernels]") {
@@ -181,12 +266,21 @@ TEST_CASE("norms: rows of subnormal squares are normalised where eps is 0", "[ke
   check_tiny(false);
 }
 
+TEST_CASE("softmax: rows of masks and outliers are right, and what has no softmax is NaN", "[kernels]") {
+  check_scores(false);
+}
+
 // Hidden from a plain run by the dot, because they need the CUDA code as it runs on the CPU.
 TEST_CASE("norms: CUDA code that is run on the CPU is right about rows that random ones never are",
           "[.][emulated]") {
   check_far_from_zero(false);
   check_equal(false);
   check_tiny(false);
+}
+
+TEST_CASE("softmax: CUDA code that is run on the CPU is right about rows of masks and outliers",
+          "[.][emulated]") {
+  check_scores(false);
 }
 
 // Hidden because they need a device; tests/gpu/run.sh names the tag.
@@ -198,4 +292,8 @@ TEST_CASE("norms: on a device rows of equal elements have no variance", "[.][gpu
 }
 TEST_CASE("norms: on a device rows of subnormal squares are normalised where eps is 0", "[.][gpu]") {
   check_tiny(true);
+}
+TEST_CASE("softmax: on a device rows of masks and outliers are right, and what has no softmax is NaN",
+          "[.][gpu]") {
+  check_scores(true);
 }
