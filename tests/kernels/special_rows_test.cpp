@@ -17,8 +17,9 @@
 #include "support/catch.h"
 #include "support/seed.h"
 
-// Rows that the generic drivers' random ones never are: far from 0 for what they vary by, all the same, or so
-// small that their squares are subnormal float32. With weights of 1 and biases of 0.
+// Rows that the generic drivers' random ones never are. Of norms, with weights of 1 and biases of 0: far from
+// 0 for what they vary by, all the same, or so small that their squares are subnormal float32. Of softmax:
+// what masks and outliers make of scores.
 
 using namespace kernels;
 
