@@ -301,9 +301,9 @@ REASONS = [
     (lambda op, tokens: tokens == 128 and op in ("rms_norm", "fused_add_rms_norm", "layer_norm", "softmax", "fp8_quant"),
      """128 rows, a block each: one wave on 132 multiprocessors. Each block reads, reduces and writes once, and nothing
 hides the reduction, which takes 0.1 us (float8) to 1 us (layer_norm of 16,384 columns) that a stream does not need. Parts
-left out one at a time (128 x 4,096): the barrier and what follows it 0.16 us of rms_norm and 0.18 us of layer_norm, of which
-0.11 and 0.08 us are the wait for the last part of the row, while a stream writes what came first; the shuffles of a warp
-0.06 us, weights 0.05 us, weights and bias 0.11 us. With dependent launch the next kernel's beginning hides it. Kept: four
+left out one at a time (128 x 4,096): the barrier and what follows it 0.16 us of rms_norm and 0.18 us of layer_norm, 0.11 and
+0.08 us more than of one row, likely the wait for the last part of a row, while a stream writes what came first; the shuffles
+of a warp 0.06 us, weights 0.05 us, weights and bias 0.11 us. With dependent launch the next kernel's beginning hides it. Kept: four
 sums side by side and the warps' results read eight at once, addresses and parameters ahead of the row, two sums through the
 same shuffles, half of the threads where instructions hold it up (norms), points that need no reduction (layer_norm,
 softmax). Tried: the sum of a warp by tensor cores (2 to 8 % slower), weights multiplied ahead of the barrier (up to 5 %

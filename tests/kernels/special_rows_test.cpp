@@ -236,23 +236,33 @@ double worst_of_softmax(const Rows& x, const Rows& out, std::uint64_t begin) {
   return worst;
 }
 
-/// Each of those rows, in sizes that have forms of their own, among usual ones.
+/// Each of those rows as the last of `count`, of which the others are usual.
+void check_scores(bool cuda, std::int64_t count, std::int64_t cols, DType type, std::mt19937& random) {
+  std::normal_distribution<double> normal;
+  const auto last = (count - 1) * cols;
+  for (const auto& scores : kScores) {
+    std::int64_t next = 0;
+    const Rows x = rows_of(type, count, cols, [&] {
+      const std::int64_t c = next++ - last;
+      return c < 0 ? normal(random) : scores.at(c, cols, normal(random));
+    });
+    const Rows out = softmax_of(x, cuda);
+    CAPTURE(scores.name, count, cols, runtime::name_of(type), test::seed());
+    CHECK(worst_of_softmax(x, out, 0) <= 1.0);
+    CHECK(worst_of_softmax(x, out, static_cast<std::uint64_t>(last)) <= 1.0);
+  }
+}
+
+/// In sizes that have forms of their own: few rows, and many, which are another number on the CPU.
 void check_scores(bool cuda) {
   std::mt19937 random(test::seed());
-  std::normal_distribution<double> normal;
-  for (const std::int64_t cols : {500, 512, 1000, 2048, 4096, 8192, 16384, 40000, 131072})
-    for (const auto type : {DType::float32, DType::bfloat16, DType::float16})
-      for (const auto& scores : kScores) {
-        std::int64_t next = 0;
-        const Rows x = rows_of(type, 2, cols, [&] {
-          const std::int64_t c = next++ - cols;
-          return c < 0 ? normal(random) : scores.at(c, cols, normal(random));
-        });
-        const Rows out = softmax_of(x, cuda);
-        CAPTURE(scores.name, cols, runtime::name_of(type), test::seed());
-        CHECK(worst_of_softmax(x, out, 0) <= 1.0);
-        CHECK(worst_of_softmax(x, out, static_cast<std::uint64_t>(cols)) <= 1.0);
-      }
+  for (const auto type : {DType::float32, DType::bfloat16, DType::float16}) {
+    for (const std::int64_t cols : {500, 512, 1000, 2048, 4096, 8192, 16384, 40000, 131072})
+      check_scores(cuda, 2, cols, type, random);
+    for (const std::int64_t cols : {1000, 4096, 16384})
+      if (!cuda || cols <= 1000) check_scores(cuda, cuda ? 1030 : 5, cols, type, random);
+    if (!cuda) check_scores(cuda, 17, 1000, type, random);
+  }
 }
 
 }  // namespace
